@@ -60,11 +60,13 @@ class EnvironmentLock:
     def is_free(self, max_age: float | None = None) -> bool:
         """Whether no process holds the lock at this moment. ``max_age`` is for locks among machines."""
         del max_age
-        with self._lock_file.open("a") as file:
-            try:
+        try:
+            with self._lock_file.open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+        except BlockingIOError:
+            return False
+        except FileNotFoundError:  # nobody has held it yet
+            return True
         return True
 
     def holder(self) -> dict[str, Any] | None:

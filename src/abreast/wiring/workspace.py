@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from abreast.config.files import find_config_file
 from abreast.core.errors import UsageError
 from abreast.core.frozen_dataclass import dataclass
-from abreast.ledger.entry_file import LEDGER_FILE, EntryFile, ReadOnlyEntryFile
+from abreast.ledger.entry_file import LEDGER_FILE, EntryFile, ReadOnlyEntryFile, make_state_folder
 from abreast.ledger.file_errors import why_unwritable
 from abreast.ledger.lock import EnvironmentLock
 from abreast.ledger.sqlite import SqliteLedger
@@ -126,6 +127,8 @@ class Workspace:
         Of a ledger that is kept elsewhere, where nothing can be written here, that is what was last known here.
         """
         location = state_location(self.variables)
+        with suppress(OSError):  # so that git ignores what else a command may put there
+            make_state_folder(self.state)
         if not is_elsewhere(location):
             return SqliteLedger.open(self.state, file_class=ReadOnlyEntryFile)
         from abreast.wiring.state_homes import mirror_folder  # noqa: PLC0415 (most projects have no home elsewhere)

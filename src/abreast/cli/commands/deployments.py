@@ -15,7 +15,7 @@ from abreast.cli.interrupts import InterruptHandler
 from abreast.cli.outcome import AS_IT_WAS, report_outcome
 from abreast.cli.progress import ProgressDisplay, output_stream
 from abreast.cli.redaction import register_secrets
-from abreast.cli.selection import choose_deployment, locate_workspace
+from abreast.cli.selection import choose_deployment, locate_workspace, read_record
 from abreast.cli.target import Target, load_target, set_apart
 from abreast.cli.terminal_text import visible
 from abreast.cli.views import databases
@@ -69,7 +69,7 @@ def plan(
     """
     target = load_target(environment, needs_values=not comment)
     request = DeployRequest(services=services, since=since, force=force)
-    with target.workspace.open_ledger() as ledger:
+    with read_record(target.workspace) as ledger:
         command = DeployCommand(target.assembly, target.environment.name, ledger, as_json=as_json)
         proposed, changed = plan_request(target, command.ports(), request), command.ports().source.uncommitted_files()
         readiness = command.assess(proposed)
