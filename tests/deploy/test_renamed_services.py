@@ -85,6 +85,10 @@ def test_a_service_that_keeps_the_port_of_its_old_name_takes_it_at_the_switch(pr
     for old, new in (("frontend", "site"), ("backend", "api")):
         services[new], environment[new] = services.pop(old), environment.pop(old)
     broken = project.commit("Renamed and broken", app_py=APP_SOURCE.replace(HEALTHY, UNHEALTHY_AFTER_REQUESTS))
+    data = project.folder / ".abreast" / "local" / "local" / "data" / "backend"
+    assert "its data stay" not in project.run("plan").stdout
+    (data / "shop.db").write_text("orders")
+    assert f"its data stay in {data}: no service of another name gets them" in project.run("plan").stdout
     told = f"port {project.frontend_port} is that of frontend, which is live: it goes to site when traffic switches"
     assert told in project.run("doctor", code=None).stdout
     with users_of(project.backend_port) as at_backend:

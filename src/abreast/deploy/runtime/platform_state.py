@@ -1,6 +1,6 @@
 """What platforms say of a plan: which services have to move along, what is live there now, what cannot be done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -88,11 +88,21 @@ async def with_platform_state(ports: Ports, part: ServicePlan) -> ServicePlan:
         reserved_url = await platform.reserve_url(part.service, part.previous)
     if version_before and part.previous and not part.previous.version.handle.items() <= version_before.handle.items():
         notes += ("the live version was not deployed by abreast; a turn-back restores it",)
-    if part.taken_over_by:
-        notes += (f"its place at {platform.name} is taken by {part.taken_over_by}",)
-    elif part.action is Action.REMOVE and not platform.capabilities(part.service).can_unpublish:
-        notes += (f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it",)
+    if part.action is Action.REMOVE:
+        notes += tuple(_removal_notes(platform, part))
     return replace(part, version_before=version_before, notes=notes, reserved_url=reserved_url)
+
+
+def _removal_notes(platform: Platform, part: ServicePlan) -> Iterator[str]:
+    """Yield what becomes of the place of a service, and of its data, which go by its name."""
+    capabilities = platform.capabilities(part.service)
+    if part.taken_over_by:
+        yield f"its place at {platform.name} is taken by {part.taken_over_by}"
+    elif not capabilities.can_unpublish:
+        yield f"{platform.name} cannot unpublish it: it stays live, and abreast no longer manages it"
+    with suppress(OSError):  # it is not there, or of another user
+        if capabilities.data and any(capabilities.data.iterdir()):
+            yield f"its data stay in {capabilities.data}: no service of another name gets them"
 
 
 def _strategy(platform: Platform, part: ServicePlan) -> Strategy | None:
