@@ -560,3 +560,27 @@ def test_tortoise_takes_postgres_as_a_scheme_and_aerich_migrates_it(tmp_path: Pa
     assert backend(tmp_path, files)["database"] == {
         "url": "${DATABASE_URL:-postgres:///app}", "command": "aerich upgrade",
     }  # fmt: skip
+
+
+# ── tables that a program makes when it starts ──────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("code", "is_alone"),
+    [
+        ("Base.metadata.create_all(bind=engine)", True),
+        ("with app.app_context():\n    db.create_all()", True),
+        ("@app.on_event('startup')\ndef begin():\n    Base.metadata.create_all(engine)", True),
+        (
+            "@asynccontextmanager\nasync def lifespan(app):\n    await c.run_sync(Base.metadata.create_all)\n    yield",
+            True,
+        ),
+        ("def create_app():\n    db.create_all()", True),
+        ("def reset():\n    db.create_all()", False),
+        ("@app.cli.command()\ndef init_db():\n    db.drop_all()\n    db.create_all()", False),
+        ("if __name__ == '__main__':\n    db.create_all()", False),
+    ],
+)
+def test_a_program_that_makes_its_tables_starts_alone(code: str, is_alone: bool, tmp_path: Path) -> None:
+    files = {"requirements.txt": "fastapi==0.1\nuvicorn==0.1\nsqlalchemy==2\n", "main.py": HELLO + code}
+    assert backend(tmp_path, files).get("instances") == (1 if is_alone else None)

@@ -33,6 +33,25 @@ def committed(folder: Path, files: Files, day: str) -> dict[str, Any]:
     return backend(folder, {})
 
 
+FLASK = {"app.py": "app = Flask(__name__)"}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "added"),
+    [
+        ("Flask==1.1.2\nWerkzeug==1.0.1\ngunicorn==23.0\n", " 'jinja2<3.1' 'markupsafe<2.1' 'itsdangerous<2.1'"),
+        ("flask==2.2.5\ngunicorn==23.0\n", " 'werkzeug<3'"),
+        ("flask==2.2.5\nwerkzeug==2.2.3\ngunicorn==23.0\n", ""),
+        ("flask==2.3.0\ngunicorn==23.0\n", ""),
+        ("flask>=1.0\ngunicorn==23.0\n", ""),
+        ("flask-cors==1.0\nflask\ngunicorn==23.0\n", ""),
+    ],
+)
+def test_an_old_flask_gets_what_it_starts_with(requirements: str, added: str, tmp_path: Path) -> None:
+    build = backend(tmp_path, {"requirements.txt": requirements, **FLASK})["build"]
+    assert build["install"] == f"pip install -r requirements.txt{added}"
+
+
 # ── Python ──────────────────────────────────────────────────────────────────────────────────────
 
 

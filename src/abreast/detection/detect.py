@@ -7,6 +7,7 @@ from abreast.detection.commands import is_development, listen_on_port, steps, ta
 from abreast.detection.database import propose_database
 from abreast.detection.draft import LOCAL, Authority, Draft, Kind, Note, ServiceDraft, valid_name
 from abreast.detection.ecosystems.python_apps import find_applications
+from abreast.detection.ecosystems.table_commands import makes_tables_at_start
 from abreast.detection.env_examples import OWN_PORTS
 from abreast.detection.health import propose_health
 from abreast.detection.nested_builds import merge_nested_builds
@@ -92,9 +93,18 @@ def _finish_service(repository: Repository, service: ServiceDraft, notes: list[N
     _write_run(repository, service)
     propose_health(repository, service)
     propose_database(repository, service, notes)
+    _start_alone(repository, service)
     _remove_preparations_from_run(service)
     propose_variables(repository, service)
     _name_flask_app(repository, service)
+
+
+def _start_alone(repository: Repository, service: ServiceDraft) -> None:
+    """Propose one process for a program that makes its tables when it starts: two at once both find none."""
+    if service.ecosystem != "python" or service.chosen("database.command") or service.chosen("release"):
+        return
+    if file := makes_tables_at_start(repository, service.folder):
+        service.propose("instances", 1, f"{file} makes missing tables when it starts", Authority.PROJECT)
 
 
 def _write_run(repository: Repository, service: ServiceDraft) -> None:

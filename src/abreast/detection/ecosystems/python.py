@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from abreast.detection.draft import Authority, Kind, ServiceDraft
-from abreast.detection.ecosystems.python_age import needs_pkg_resources, requirement_for
+from abreast.detection.ecosystems.python_age import bounds_of_flask, needs_pkg_resources, requirement_for
 from abreast.detection.ecosystems.python_apps import Application, find_applications
 from abreast.detection.ecosystems.python_project import PythonProject, has_manifest
 from abreast.detection.repository import Repository, path_in
@@ -43,6 +43,9 @@ def describe_environment(project: PythonProject, draft: ServiceDraft) -> None:
             added["'setuptools<81'"] = (
                 "; setuptools<81, since its gunicorn imports pkg_resources, which later ones lack"
             )
+        is_of_today = installation.command.startswith("pip install -r ")
+        for bound in bounds_of_flask(project.requirement_lines()) if is_of_today else ():
+            added[f"'{bound}'"] = f"; {bound} for its old Flask"
         command = project.add_packages(installation.command, *added) if added else installation.command
         draft.propose("build.install", command, installation.source + "".join(added.values()), Authority.PROJECT)
 

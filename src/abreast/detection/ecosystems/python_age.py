@@ -18,6 +18,8 @@ _PYTHON_OF_DJANGO = {"1": ((3, 7), ">=3.5,<3.7"), "2": ((3, 10), ">=3.6,<3.10"),
 
 Source: https://docs.djangoproject.com/en/stable/faq/install/
 """
+_BROUGHT_BY_FLASK_1 = {"jinja2": "<3.1", "markupsafe": "<2.1", "itsdangerous": "<2.1", "werkzeug": "<2.1"}
+_BROUGHT_BY_FLASK_2 = {"werkzeug": "<3"}
 _BROUGHT_IN = frozenset({"werkzeug", "markupsafe", "asgiref", "starlette", "anyio", "sniffio", "h11", "urllib3"})
 """Packages that others bring: a list that pins one of them is a lock."""
 
@@ -47,6 +49,20 @@ def needs_pkg_resources(lines: Collection[str]) -> bool:
     """
     pins = {found[1].lower(): int(found[2]) for line in lines if (found := re.match(r"\s*([\w-]+)\s*==\s*(\d+)", line))}
     return pins.get("gunicorn", 21) < 21 and "setuptools" not in pins
+
+
+def bounds_of_flask(lines: Collection[str]) -> list[str]:
+    """Return requirements for what a pinned old Flask brings: it takes any version, and does not start with later ones.
+
+    Sources: https://jinja.palletsprojects.com/en/stable/changes/ (3.1), https://werkzeug.palletsprojects.com/en/stable/changes/
+    (2.1, 3.0), https://itsdangerous.palletsprojects.com/en/stable/changes/ (2.1)
+    """
+    text = "\n".join(lines)
+    found = re.search(r"^\s*flask\s*(?:==|~=)\s*(\d+)(?:\.(\d+))?", text, re.IGNORECASE | re.MULTILINE)
+    version = (int(found[1]), int(found[2] or 0)) if found else (99, 0)
+    bounds = _BROUGHT_BY_FLASK_1 if version < (2, 0) else _BROUGHT_BY_FLASK_2 if version < (2, 3) else {}
+    named = {name.lower() for name in re.findall(r"^\s*([\w.-]+)", text, re.MULTILINE)}
+    return [f"{name}{bound}" for name, bound in bounds.items() if name not in named]
 
 
 def is_lock(lines: Collection[str]) -> bool:

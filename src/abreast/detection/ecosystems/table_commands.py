@@ -1,14 +1,17 @@
-"""How a project in Python makes the tables of a new database, where it has no migrations."""
+"""How a project in Python without migrations makes the tables of a new database: by a command, or when it starts."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from abreast.detection.ecosystems.python_syntax import parse_module
 from abreast.detection.repository import Repository, relative_to
 
+_MAIN = "__name__"
 _COMMAND = re.compile(r"\b(cli|click)\.command\b")
 _SCRIPT = re.compile(r"(^|/)(create|init|setup)_?(db|database|tables)\.py$")
+_AT_START = re.compile(r"create_app|make_app|startup|lifespan|init_(db|models|database|tables)")
+"""The usual names of what a program calls when it starts."""
 _SAYS = frozenset({"click.echo", "print", "app.logger.info", "current_app.logger.info"})
 
 
@@ -28,6 +31,30 @@ def table_command(repository: Repository, folder: str) -> tuple[str, str]:
         if _SCRIPT.search(file) and _makes_tables([each for each in module.body if not _is_import(each)]):
             return f"python {relative_to(file, folder)}", file
     return "", ""
+
+
+def makes_tables_at_start(repository: Repository, folder: str) -> str:
+    """Return the file whose code makes missing tables whenever the program starts, "" without one."""
+    for file in repository.sources(folder, ".py"):
+        text = repository.text(file)
+        module = parse_module(text) if "create_all" in text and not _SCRIPT.search(file) else None
+        if module and any(_at_start(module.body)):
+            return file
+    return ""
+
+
+def _at_start(statements: Iterable[ast.stmt]) -> Iterator[bool]:
+    """Yield for each statement that runs at the start whether it names ``create_all``."""
+    for statement in statements:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            decorators = " ".join(map(ast.unparse, statement.decorator_list))
+            if _COMMAND.search(decorators) or not _AT_START.search(f"{statement.name} {decorators}"):
+                continue
+        elif isinstance(statement, ast.ClassDef) or (
+            isinstance(statement, ast.If) and _MAIN in ast.unparse(statement.test)
+        ):
+            continue
+        yield any(isinstance(node, ast.Attribute) and node.attr == "create_all" for node in ast.walk(statement))
 
 
 def _command_name(function: ast.FunctionDef) -> str:
