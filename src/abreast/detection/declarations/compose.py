@@ -39,7 +39,7 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
     drafts: list[ServiceDraft] = []
     notes: list[Note] = []
     for name, service in services.items():
-        image, build = str(service.get("image", "")), service.get("build")
+        image, build = str(service.get("image") or ""), service.get("build")
         if build and not service.get("profiles"):
             is_reached = _is_published(service) or _is_behind_proxy(services, name)
             drafts.append(_service(repository, folder, file, name, service, Kind.WEB if is_reached else Kind.WORKER))
@@ -50,7 +50,7 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
                     _connection_line(found[1], service),
                 )
             )
-        elif image and not _TOOLS.search(image) and _health(service):
+        elif _is_own_image(repository, folder, image) and not _TOOLS.search(image) and _health(service):
             draft = ServiceDraft(name, folder, Kind.WEB, "image")
             draft.propose("health", _health(service), f"{file}: {name}.healthcheck", Authority.CONTAINER)
             drafts.append(draft)
@@ -60,6 +60,27 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
 def _instead(kind: str) -> str:
     """Return who runs a server that is not deployed."""
     return f"{'abreast runs PostgreSQL on `local`; elsewhere, ' if kind.lower() in _POSTGRES else ''}run it yourself"
+
+
+def _is_own_image(repository: Repository, folder: str, image: str) -> bool:
+    """Whether an image is one of this repository, by its name. The health check of another one is not about it."""
+    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+    owner = image.rpartition("/")[0].rpartition("/")[2].lower()
+    manifest, pyproject = (
+        repository.json(path_in(folder, "package.json")),
+        repository.toml(path_in(folder, "pyproject.toml")),
+    )
+    ours = {
+        repository.root.resolve().name,
+        folder.rpartition("/")[2],
+        manifest.get("name"),
+        (pyproject.get("project") or {}).get("name"),
+    }
+    return (
+        any(name in own.lower() or own.lower() in {name, owner} for own in map(str, filter(None, ours)))
+        if name
+        else False
+    )
 
 
 def _connection_line(kind: str, service: dict[str, Any]) -> str:
