@@ -118,3 +118,106 @@ def test_a_page_that_a_generator_copies_is_a_part_of_its_site(generator: str, na
     manifest = package(VITE, generator)
     files = {"package.json": manifest, "package-lock.json": "{}", "index.html": "", "admin/index.html": ""}
     assert set(services(tmp_path, files)) == names
+
+
+# ── Django with settings for several places ─────────────────────────────────────────────────────
+
+
+def settings_module(name: str) -> str:
+    return f"import django, os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', '{name}')\n"
+
+
+SPLIT = {
+    "requirements/production.txt": "django==4.1\ngunicorn\n", "requirements/tests.txt": "factory-boy\n",
+    "requirements/dev.txt": "-r tests.txt\nipython\n", "manage.py": settings_module("shop.settings.local"),
+    "shop/settings/local.py": "from .base import *", "shop/settings/production.py": "from .base import *",
+    "shop/settings/base.py": "INSTALLED_APPS = []\nSTATIC_ROOT = 'static'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("server", ["shop.settings.production", "shop.settings.local"])
+def test_all_commands_of_django_have_the_settings_of_its_server(server: str, tmp_path: Path) -> None:
+    found = backend(tmp_path, {**SPLIT, "shop/wsgi.py": settings_module(server)})
+    expected = {} if server.endswith("local") else {"DJANGO_SETTINGS_MODULE": server}
+    assert found.get("env", {}) == expected
+    assert found["build"]["run"] == "python manage.py collectstatic --noinput"
+
+
+@pytest.mark.parametrize(
+    ("settings", "option"),
+    [("shop/settings/tests.py", " --settings=shop.settings.tests"), ("shop/settings/ci.py", "")],
+)
+def test_django_is_tested_with_its_settings_for_tests(settings: str, option: str, tmp_path: Path) -> None:
+    files = {
+        settings: "from .base import *", "shop/cart/tests/test_views.py": "def test_it(): ...",
+        "shop/cart/tests/factories.py": "import factory",
+    }  # fmt: skip
+    found = backend(tmp_path, {**SPLIT, **files})
+    assert found["test"] == f"pip install -r requirements/tests.txt && python manage.py test{option}"
+
+
+def test_tests_get_a_file_where_the_default_is_a_server(tmp_path: Path) -> None:
+    default = "import dj_database_url\nDATABASES = {'default': dj_database_url.config(default=config('DATABASE_URL', default='postgres://me@localhost/shop'))}"
+    files = {**SPLIT, "shop/settings/base.py": default, "shop/tests.py": "def test_it(): ..."}
+    assert backend(tmp_path, {**files, "requirements/production.txt": "django==4.1\npsycopg2\n"})["test"]["env"] == {
+        "DATABASE_URL": "sqlite:///test.db"
+    }
+
+
+@pytest.mark.parametrize(
+    ("base", "production"),
+    [
+        ("from decouple import Csv, config\n", "from .base import *\nMAIL = config('MAIL')\n"),
+        ("import environ\nenv = environ.Env(\n    DEBUG=(bool, False)\n)\n", "from .base import *\nMAIL = env('MAIL')\n"),
+        ("env = environ.Env()\n", "from .base import INSTALLED_APPS, env\nMAIL = env('MAIL')\n"),
+    ],
+)  # fmt: skip
+def test_settings_need_what_they_read_with_what_they_import(base: str, production: str, tmp_path: Path) -> None:
+    files = {
+        **SPLIT, "shop/wsgi.py": settings_module("shop.settings.production"), "shop/settings/base.py": base,
+        "shop/settings/production.py": production, "shop/settings/local.py": production.replace("MAIL", "DEVELOPERS_MAIL"),
+    }  # fmt: skip
+    assert backend(tmp_path, files)["env"] == {
+        "DJANGO_SETTINGS_MODULE": "shop.settings.production", "MAIL": "${MAIL}"
+    }  # fmt: skip
+
+
+# ── Flask ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("named", "env"), [("shop", {"FLASK_APP": "wsgi"}), ("wsgi:app", {}), ("wsgi", {})])
+def test_commands_of_flask_have_the_application_that_runs(named: str, env: dict[str, str], tmp_path: Path) -> None:
+    files = {
+        "requirements.txt": "flask\nflask-migrate\nflask-sqlalchemy\ngunicorn\n", ".flaskenv": f"FLASK_APP={named}\n",
+        "Procfile": "web: gunicorn wsgi:app\n", "wsgi.py": "from shop import create_app\napp = create_app('production')\n",
+        "shop/__init__.py": "def create_app(name='development'):\n    URL = os.getenv('DATABASE_URL', 'sqlite:///shop.db')",
+        "migrations/alembic.ini": "", "migrations/env.py": "",
+    }  # fmt: skip
+    found = backend(tmp_path, files)
+    assert found["database"]["command"] == "flask db upgrade"
+    assert found.get("env", {}) == env
+
+
+# ── tests ───────────────────────────────────────────────────────────────────────────────────────
+
+PIPENV = {
+    "Pipfile": "[packages]\nflask = '*'\ngunicorn = '*'\n[dev-packages]\nfaker = '*'\npytest = '*'\n",
+    "Pipfile.lock": "{}", "app.py": "from flask import Flask\napp = Flask(__name__)\n",
+}  # fmt: skip
+
+
+def test_tests_have_the_packages_that_pipenv_installs_for_development_only(tmp_path: Path) -> None:
+    found = backend(tmp_path, {**PIPENV, "tests/test_app.py": "import pytest"})
+    assert found["build"]["install"] == "uvx pipenv sync"
+    assert found["test"] == "uvx pipenv sync --dev && python -m pytest --junitxml=junit.xml"
+
+
+@pytest.mark.parametrize(
+    ("code", "install"), [("", ""), ("    from faker import Faker\n", "uvx pipenv sync --dev && ")]
+)
+def test_tests_of_unittest_are_known_by_what_they_share(code: str, install: str, tmp_path: Path) -> None:
+    files = {
+        **PIPENV, "Pipfile": PIPENV["Pipfile"].replace("pytest = '*'\n", ""), "requirements.txt": "flask\nfaker\n", "fakes.py": f"def fake():\n{code}    ...",
+        "tests/__init__.py": "", "tests/base.py": "import unittest", "tests/test_app.py": "from tests.base import Case",
+    }  # fmt: skip
+    assert backend(tmp_path, files)["test"] == f"{install}python -m unittest discover"

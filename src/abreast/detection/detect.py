@@ -160,11 +160,19 @@ def _remove_preparations_from_run(service: ServiceDraft) -> None:
 
 
 def _name_flask_app(repository: Repository, service: ServiceDraft) -> None:
+    """Name the application for commands of Flask. They find ``app.py`` and ``wsgi.py`` without a ``.flaskenv``."""
     commands = (service.text(key) for key in ("database.command", "release", "build.run"))
     if not any(re.search(r"(^|&& )flask [a-z]", command) for command in commands):
         return
+    named = re.search(
+        r"^FLASK_APP=[\"']?([\w.:]+)", repository.text(path_in(service.folder, ".flaskenv")), re.MULTILINE
+    )
+    runs = re.match(r"gunicorn (?:-\S+ )*([\w.]+):\w+ ", service.text("run"))
     apps = find_applications(repository, service.folder)
-    if apps and apps[0].module not in {"app", "wsgi"}:
+    if named and runs and repository.has(path_in(service.folder, f"{runs[1].replace('.', '/')}.py")):
+        if not named[1].startswith(runs[1]):
+            service.propose("env.FLASK_APP", runs[1], "what run starts; .flaskenv has another", Authority.PROJECT)
+    elif apps and apps[0].module not in {"app", "wsgi"}:
         file = f"{apps[0].module}.py"  # a module of that name is not found before Flask 1.0
         name = file if repository.has(path_in(service.folder, file)) else apps[0].module
         service.propose("env.FLASK_APP", name, f"{apps[0].file}: {apps[0].name}", Authority.PROJECT)

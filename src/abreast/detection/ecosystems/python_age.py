@@ -1,7 +1,7 @@
 """What a project in Python was written for, where its files do not say so: versions of its time."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import date, timedelta
 
 STALE_AFTER = timedelta(days=365)
@@ -18,6 +18,12 @@ _PYTHON_OF_DJANGO = {"1": ((3, 7), ">=3.5,<3.7"), "2": ((3, 10), ">=3.6,<3.10"),
 
 Source: https://docs.djangoproject.com/en/stable/faq/install/
 """
+_TESTED = re.compile(
+    r"^\s*(?:python-version|env_?list)\s*[:=](.*(?:\n\s+(?:-\s*)?['\"]?(?:py)?[23][\w.]*['\"]?,?(?=\n|$))*)",
+    re.MULTILINE,
+)
+"""Where a workflow of GitHub and tox name versions of Python, in one line or one a line."""
+
 _BROUGHT_IN = frozenset({"werkzeug", "markupsafe", "asgiref", "starlette", "anyio", "sniffio", "h11", "urllib3"})
 """Packages that others bring: a list that pins one of them is a lock."""
 
@@ -32,6 +38,26 @@ def python_of_django(lines: Collection[str], ours: tuple[int, ...]) -> tuple[str
             if ours >= broken:
                 return needed, line.strip()
     return "", ""
+
+
+def python_of_its_time(committed: date | None, today: date) -> str:
+    """Return the newest Python at a last commit that is more than a year old, "" for a younger or an older one."""
+    if committed is None or today - committed < STALE_AFTER:
+        return ""
+    return next((version for version, day in reversed(_RELEASES.items()) if day <= committed), "")
+
+
+def python_under_test(texts: Iterable[str], ours: str) -> str:
+    """Return the Python that workflows of CI and tox test with: ``ours`` if it is one, or else the newest; or "".
+
+    Those before 3.8 do not count: hardly a machine has one, and packages of today do not install there.
+    """
+    named = (found for text in texts for found in _TESTED.findall(text))
+    versions = {
+        ".".join(pair) for found in named for pair in re.findall(r"\b(?:py)?([23])\.?(\d{1,2})\b(?!\.?\*)", found)
+    }
+    newest = max(versions & _RELEASES.keys(), key=list(_RELEASES).index, default="")
+    return ours if ours in versions else newest
 
 
 def requirement_for(package: str, python: str) -> str:
