@@ -177,9 +177,11 @@ def test_settings_need_what_they_read_with_what_they_import(base: str, productio
         **SPLIT, "shop/wsgi.py": settings_module("shop.settings.production"), "shop/settings/base.py": base,
         "shop/settings/production.py": production, "shop/settings/local.py": production.replace("MAIL", "DEVELOPERS_MAIL"),
     }  # fmt: skip
-    assert backend(tmp_path, files)["env"] == {
-        "DJANGO_SETTINGS_MODULE": "shop.settings.production", "MAIL": "${MAIL}"
-    }  # fmt: skip
+    found = backend(
+        tmp_path, {**files, "shop/settings/test.py": "from .base import *", "shop/tests.py": "def test_it(): ..."}
+    )
+    assert found["env"] == {"DJANGO_SETTINGS_MODULE": "shop.settings.production", "MAIL": "${MAIL}"}
+    assert found["test"] == "python manage.py test --settings=shop.settings.test"
 
 
 # ── Flask ───────────────────────────────────────────────────────────────────────────────────────
@@ -196,6 +198,38 @@ def test_commands_of_flask_have_the_application_that_runs(named: str, env: dict[
     found = backend(tmp_path, files)
     assert found["database"]["command"] == "flask db upgrade"
     assert found.get("env", {}) == env
+
+
+# ── a frontend and its backend ──────────────────────────────────────────────────────────────────
+
+SHOP = {
+    "client/package.json": package(VITE, "vite"), "client/index.html": "", "client/package-lock.json": "{}",
+    "server/package.json": package({"start": "node server.js"}, "express"), "server/package-lock.json": "{}",
+    "server/server.js": "app.get('/', ok)\napp.listen(process.env.PORT)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "local"),
+    [
+        ({"client/src/main.ts": "const url = import.meta.env.VITE_SERVER_URL || 'http://localhost:3000/v1'"},
+         {"client": {"env": {"VITE_SERVER_URL": "${VITE_SERVER_URL:-http://127.0.0.1:8081/v1}"}}}),
+        ({"client/.env.example": "VITE_API_URL=http://localhost:5000/api\n"},
+         {"client": {"env": {"VITE_API_URL": "${VITE_API_URL:-http://127.0.0.1:8081/api}"}}}),
+        ({"server/.env.example": "CORS_ORIGIN=http://localhost:5173\n"},
+         {"server": {"env": {"CORS_ORIGIN": "${CORS_ORIGIN:-http://127.0.0.1:8080}"}}}),
+        ({"client/.env.example": "VITE_API_URL=https://api.example.com\nVITE_SITE_URL=http://localhost:5173\n"}, {}),
+        ({"client/.env.example": "VITE_API_URL=http://localhost:5000\n", "jobs/package-lock.json": "{}",
+          **{path.replace("server/", "jobs/"): text for path, text in SHOP.items() if path.startswith("server/")}}, {}),
+    ],
+    ids=["a default in code", "an example", "the way back", "other addresses", "two backends"],
+)  # fmt: skip
+def test_on_this_machine_a_frontend_finds_its_backend(files: Files, local: dict[str, Any], tmp_path: Path) -> None:
+    services(tmp_path, {**SHOP, **files})
+    written = yaml.safe_load(write_yaml(draft_config(tmp_path)))
+    assert written["environments"]["local"] == local
+    for service, values in local.items():
+        assert written["services"][service]["env"] == {key: {"required": False} for key in values["env"]}
 
 
 # ── tests ───────────────────────────────────────────────────────────────────────────────────────

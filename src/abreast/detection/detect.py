@@ -11,7 +11,7 @@ from abreast.detection.env_examples import OWN_PORTS
 from abreast.detection.health import propose_health
 from abreast.detection.nested_builds import merge_nested_builds
 from abreast.detection.overlay import add_declarations
-from abreast.detection.own_address import propose_own_addresses
+from abreast.detection.own_address import propose_addresses_of_others, propose_own_addresses
 from abreast.detection.relations import name_services, propose_routes, propose_watch
 from abreast.detection.repository import Repository, path_in
 from abreast.detection.services import find_services
@@ -50,6 +50,7 @@ def draft_config(root: Path) -> Draft:
     _migrate_once(services)
     services.sort(key=lambda service: (list(Kind).index(service.kind), service.folder))
     propose_own_addresses(services)
+    propose_addresses_of_others(repository, services)
     for service in services:
         propose_tests(repository, service, notes)
         if service.kind in {Kind.WORKER, Kind.CRON}:

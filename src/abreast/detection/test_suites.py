@@ -31,7 +31,7 @@ _FAIL_WITHOUT_TESTS = frozenset({"jest", "vitest", "react-scripts"})
 """Runners that fail if there is nothing to run. A new React app names its runner, also if its only test was deleted."""
 _TEST_FILE = re.compile(r"(?<![a-z])(test|spec)s?(?![a-z]).*\.[cm]?[jt]sx?$", re.IGNORECASE)
 _TEST_SETUP = re.compile(r"setup|\.config\.", re.IGNORECASE)
-_SETTINGS = re.compile(r"^from \.[\w.]* import \*|^(?:DATABASES|PASSWORD_HASHERS)\b", re.MULTILINE)
+_SETTINGS = re.compile(r"^from \.[\w.]* import |^(?:DATABASES|PASSWORD_HASHERS)\b", re.MULTILINE)
 """What a module of settings has that builds on others."""
 _URL_DEFAULT = re.compile(
     r"dj_database_url\.config\(\s*default(?!\s*=[^\n]*['\"]postgres)|env\.db\w*\([^)]*default|_URL['\"],\s*(default\s*=\s*)?f?['\"]sqlite"
@@ -54,7 +54,7 @@ def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]
     command, source = _find_tests(repository, draft)
     if not command:
         return
-    variables, missing = _variables_of_tests(repository, draft)
+    variables, missing = _variables_of_tests(repository, draft, command)
     reason = _reason_against(repository, draft, command) or (f"need {', '.join(missing)}" if missing else "")
     if reason:
         notes.append(Note(f"{source}: tests, but they {reason}", f"{draft.name}: {{test: {command}}}"))
@@ -65,7 +65,9 @@ def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]
         draft.propose("test", command, source, Authority.PROJECT)
 
 
-def _variables_of_tests(repository: Repository, draft: ServiceDraft) -> tuple[dict[str, str | bool], list[str]]:
+def _variables_of_tests(
+    repository: Repository, draft: ServiceDraft, command: str
+) -> tuple[dict[str, str | bool], list[str]]:
     """Return what tests get of the variables that the code needs, and those for which there is nothing to give."""
     found: dict[str, str | bool] = {}
     missing = []
@@ -73,6 +75,8 @@ def _variables_of_tests(repository: Repository, draft: ServiceDraft) -> tuple[di
         chosen, name = draft.chosen(key), key.removeprefix("env.")
         if chosen is None or not chosen.is_needed:
             continue
+        if "--settings=" in command and _SETTINGS.search(repository.text(chosen.source.partition(" cannot")[0])):
+            continue  # settings for another place need it
         given = f"{draft.text(LOCAL + key)} {chosen.value}"
         value = "only-for-tests" if chosen.value == {"generate": True} else _default(given)
         if value:
