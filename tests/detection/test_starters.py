@@ -184,6 +184,17 @@ def test_settings_need_what_they_read_with_what_they_import(base: str, productio
     assert found["test"] == "python manage.py test --settings=shop.settings.test"
 
 
+# ── variables ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_variables_of_containers_beside_a_service_are_not_its_own(tmp_path: Path) -> None:
+    compose = "services:\n  hasura: {image: 'hasura:2', environment: [HASURA_DATABASE, API_REGION, LIMIT]}\n"
+    example = "HASURA_DATABASE=x\nAPI_REGION=eu\nLIMIT=10\nMAIL_FROM=a@b.c\nDOCKER_BUILDKIT=1\nWEB_RELOAD=true\n"
+    code = f"{HELLO}class Settings(BaseSettings):\n    region: str = 'us'\nLIMIT = os.getenv('LIMIT')\n"
+    files = {"requirements.txt": "fastapi\nuvicorn\n", "main.py": code, "compose.yml": compose, ".env.example": example}
+    assert set(backend(tmp_path, files)["env"]) == {"API_REGION", "LIMIT", "MAIL_FROM"}
+
+
 # ── Flask ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -244,6 +255,18 @@ def test_tests_have_the_packages_that_pipenv_installs_for_development_only(tmp_p
     found = backend(tmp_path, {**PIPENV, "tests/test_app.py": "import pytest"})
     assert found["build"]["install"] == "uvx pipenv sync"
     assert found["test"] == "uvx pipenv sync --dev && python -m pytest --junitxml=junit.xml"
+
+
+def test_pipenv_without_packages_for_development_leaves_them_to_a_list(tmp_path: Path) -> None:
+    files = {**PIPENV, "Pipfile": PIPENV["Pipfile"].partition("[dev")[0], "requirements-dev.txt": "pytest\n"}
+    found = backend(tmp_path, {**files, "tests/test_app.py": "import pytest"})
+    assert found["test"] == "pip install -r requirements-dev.txt && python -m pytest --junitxml=junit.xml"
+
+
+def test_a_server_that_only_a_lock_of_pipenv_has_is_not_added(tmp_path: Path) -> None:
+    pipfile, lock = "[packages]\nflask = '*'\n", '{"default": {"gunicorn": {"version": "==20.0.4"}}}'
+    found = backend(tmp_path, {**PIPENV, "Pipfile": pipfile, "Pipfile.lock": lock})
+    assert found["build"]["install"] == "uvx pipenv sync"
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from typing import Any
 
 from abreast.detection.commands import is_development
 from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.env_examples import COMPOSE_FILES
 from abreast.detection.repository import Repository, path_in
 
-FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _BACKING = re.compile(
     r"(postgres|postgis|timescale|mysql|mariadb|redis|valkey|mongo|rabbitmq|kafka|elasticsearch|opensearch|minio|memcached|nats|"
     r"clickhouse|sql-edge|mssql|meilisearch|supabase|pgvector)", re.IGNORECASE
@@ -25,7 +25,7 @@ def declare(repository: Repository) -> tuple[list[ServiceDraft], list[Note]]:
     for folder in repository.folders:
         if folder.count("/") > 2 or ".devcontainer" in folder or "test" in folder or "cypress" in folder:
             continue
-        if file := repository.has(*(path_in(folder, name) for name in FILES)):
+        if file := repository.has(*(path_in(folder, name) for name in COMPOSE_FILES)):
             found, said = _services(repository, folder, file)
             drafts += found
             notes += said

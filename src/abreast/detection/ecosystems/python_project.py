@@ -196,6 +196,8 @@ class PythonProject:
         names = set(_names(texts)) | {normalized(name) for name in poetry.get("dependencies", {})}
         pipfile = self.repository.toml(path_in(self.home, "Pipfile"))
         names |= {normalized(name) for name in pipfile.get("packages", {})}
+        lock = self.repository.json(path_in(self.home, "Pipfile.lock"))
+        names |= {normalized(name) for name in _table(lock, "default")}
         if not names:
             names |= self._setup_packages()
         is_locked = names and self.repository.has(
