@@ -264,7 +264,7 @@ def test_pipenv_without_packages_for_development_leaves_them_to_a_list(tmp_path:
 
 
 def test_a_server_that_only_a_lock_of_pipenv_has_is_not_added(tmp_path: Path) -> None:
-    pipfile, lock = "[packages]\nflask = '*'\n", '{"default": {"gunicorn": {"version": "==20.0.4"}}}'
+    pipfile, lock = "[packages]\nflask = '*'\n", '{"default": {"gunicorn": {"version": "==23.0.0"}}}'
     found = backend(tmp_path, {**PIPENV, "Pipfile": pipfile, "Pipfile.lock": lock})
     assert found["build"]["install"] == "uvx pipenv sync"
 

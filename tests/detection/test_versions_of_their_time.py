@@ -44,6 +44,9 @@ def committed(folder: Path, files: Files, day: str) -> dict[str, Any]:
         ("gunicorn==21.2.0\n", ""),
         ("gunicorn>=20\n", ""),
         ("gunicorn==20.1.0\nsetuptools==70.0\n", ""),
+        ("gunicorn==21.2.0\nflask==2.0.3\nFlask_Migrate==2.5.3\n", " 'setuptools<81'"),
+        ("gunicorn==21.2.0\nflask==2.0.3\n", ""),
+        ("gunicorn==21.2.0\nflask==2.1.0\nflask-migrate==2.5.3\n", ""),
     ],
 )
 def test_an_old_gunicorn_gets_the_pkg_resources_that_it_imports(tmp_path: Path, requirements: str, added: str) -> None:
@@ -194,3 +197,9 @@ def test_a_project_runs_with_the_python_that_its_workflow_tests(tmp_path: Path) 
 def test_old_packages_get_a_python_of_their_time(pins: Files, day: str, python: str, tmp_path: Path) -> None:
     ours = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert committed(tmp_path, {**pins, **FLASK}, day)["python"] == (python if python != "3.11" else ours)
+
+
+def test_a_lock_of_pipenv_pins_an_old_gunicorn_too(tmp_path: Path) -> None:
+    lock = '{"default": {"flask": {"version": "==3.0"}, "gunicorn": {"version": "==20.0.4"}}}'
+    files = {"Pipfile": "[packages]\nflask = '*'\n", "Pipfile.lock": lock, **FLASK}
+    assert backend(tmp_path, files)["build"]["install"] == "uvx pipenv sync && pip install 'setuptools<81'"

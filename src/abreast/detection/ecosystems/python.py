@@ -40,9 +40,10 @@ def describe_environment(project: PythonProject, draft: ServiceDraft) -> None:
             requirement_for(missing, version): f"; {missing}, since no server for production is among its packages"
         }
         added = added if missing else {}
-        if "--exclude-newer" not in installation.command and needs_pkg_resources(project.requirement_lines()):
+        importer = needs_pkg_resources(project.pins())
+        if importer and not (importer == "gunicorn" and "--exclude-newer" in installation.command):
             added["'setuptools<81'"] = (
-                "; setuptools<81, since its gunicorn imports pkg_resources, which later ones lack"
+                f"; setuptools<81, since its {importer} imports pkg_resources, which later ones lack"
             )
         command = project.add_packages(installation.command, *added) if added else installation.command
         draft.propose("build.install", command, installation.source + "".join(added.values()), Authority.PROJECT)

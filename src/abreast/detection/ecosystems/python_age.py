@@ -65,14 +65,23 @@ def requirement_for(package: str, python: str) -> str:
     return "'gunicorn<21'" if package == "gunicorn" and python.endswith("<3.7") else package
 
 
-def needs_pkg_resources(lines: Collection[str]) -> bool:
-    """Whether a list pins a gunicorn that imports ``pkg_resources``, and no setuptools, which has it before version 81.
+def needs_pkg_resources(lines: Collection[str]) -> str:
+    """Return the pinned package that imports ``pkg_resources``, "" if none does or setuptools is pinned, too.
+
+    setuptools has it before version 81. A gunicorn before 21 does not start without it, and Flask before 2.1 finds no
+    commands of its extensions.
 
     Sources: https://docs.gunicorn.org/en/stable/2023-news.html (21.0),
-    https://setuptools.pypa.io/en/latest/pkg_resources.html
+    https://setuptools.pypa.io/en/latest/pkg_resources.html, https://flask.palletsprojects.com/en/stable/changes/ (2.1)
     """
-    pins = {found[1].lower(): int(found[2]) for line in lines if (found := re.match(r"\s*([\w-]+)\s*==\s*(\d+)", line))}
-    return pins.get("gunicorn", 21) < 21 and "setuptools" not in pins
+    pinned = (re.match(r"\s*([\w-]+)\s*==\s*(\d+)(?:\.(\d+))?", line) for line in lines)
+    pins = {found[1].lower(): (int(found[2]), int(found[3] or 0)) for found in pinned if found}
+    if "setuptools" in pins:
+        return ""
+    if pins.get("gunicorn", (21,)) < (21,):
+        return "gunicorn"
+    has_commands = "flask-migrate" in {name.replace("_", "-") for name in pins}
+    return "flask" if has_commands and pins.get("flask", (2, 1)) < (2, 1) else ""
 
 
 def is_lock(lines: Collection[str]) -> bool:

@@ -221,6 +221,13 @@ class PythonProject:
         file = self.repository.has(*(path_in(self.home, name) for name in REQUIREMENT_FILES))
         return list(self._requirement_lines(file, set()))
 
+    def pins(self) -> list[str]:
+        """Return its packages with their versions, as a list has them: of a lock of pipenv, or of its list."""
+        locked = _table(self.repository.json(path_in(self.home, "Pipfile.lock")), "default")
+        if not self.uses_pipenv or not locked:
+            return self.requirement_lines()
+        return [f"{name}{entry.get('version', '')}" for name, entry in locked.items() if isinstance(entry, dict)]
+
     def _setup_packages(self) -> set[str]:
         found = re.search(r"install_requires\s*=\s*\[([^\]]*)", self.repository.text(path_in(self.home, "setup.py")))
         return set(_names(re.findall(r"['\"]([^'\"]+)", found[1]))) if found else set()
