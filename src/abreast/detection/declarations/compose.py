@@ -66,21 +66,11 @@ def _is_own_image(repository: Repository, folder: str, image: str) -> bool:
     """Whether an image is one of this repository, by its name. The health check of another one is not about it."""
     name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
     owner = image.rpartition("/")[0].rpartition("/")[2].lower()
-    manifest, pyproject = (
-        repository.json(path_in(folder, "package.json")),
-        repository.toml(path_in(folder, "pyproject.toml")),
-    )
-    ours = {
-        repository.root.resolve().name,
-        folder.rpartition("/")[2],
-        manifest.get("name"),
-        (pyproject.get("project") or {}).get("name"),
-    }
-    return (
-        any(name in own.lower() or own.lower() in {name, owner} for own in map(str, filter(None, ours)))
-        if name
-        else False
-    )
+    manifest = repository.json(path_in(folder, "package.json")).get("name")
+    project = repository.toml(path_in(folder, "pyproject.toml")).get("project") or {}
+    names = (repository.root.resolve().name, folder.rpartition("/")[2], manifest, project.get("name"))
+    ours = [str(own).lower() for own in names if own]
+    return bool(name) and any(name in own or own in {name, owner} for own in ours)
 
 
 def _connection_line(kind: str, service: dict[str, Any]) -> str:
