@@ -195,6 +195,16 @@ def test_variables_of_containers_beside_a_service_are_not_its_own(tmp_path: Path
     assert set(backend(tmp_path, files)["env"]) == {"API_REGION", "LIMIT", "MAIL_FROM"}
 
 
+def test_keys_that_a_package_reads_by_itself_are_asked_for_before_anything_is_built(tmp_path: Path) -> None:
+    example = "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY=\nCLERK_SECRET_KEY=\nNEXT_PUBLIC_CLERK_SIGN_IN_URL=/sign-in\n"
+    manifest = package({"build": "next build", "start": "next start"}, "next", "@clerk/nextjs")
+    found = backend(tmp_path, {"package.json": manifest, "package-lock.json": "{}", ".env.example": example})
+    assert found["env"] == {
+        "NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY": "${NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY}", "CLERK_SECRET_KEY": "${CLERK_SECRET_KEY}",
+        "NEXT_PUBLIC_CLERK_SIGN_IN_URL": "${NEXT_PUBLIC_CLERK_SIGN_IN_URL:-/sign-in}",
+    }  # fmt: skip
+
+
 # ── Flask ───────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -22,6 +22,9 @@ _VALIDATED = re.compile(r"@(?!.*@?(?:IsOptional|ValidateIf|Allow)\b).*\b([A-Z][A
 """A property with decorators that its object does not pass without."""
 
 
+_READ_BY_PACKAGES = {"@clerk/nextjs": ("NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", "CLERK_SECRET_KEY")}
+"""What packages read by themselves. Clerk's fails the build: https://clerk.com/docs/guides/development/clerk-environment-variables"""
+
 _FROM_SIBLING = re.compile(r"^from \.(\w+) import (?:\*|.*\b(?:env|config)\b)", re.MULTILINE)
 _READER_LINES = {
     "from decouple import config\n": re.compile(r"^from decouple import\b.*\bconfig\b", re.MULTILINE),
@@ -32,6 +35,8 @@ _SCHEMA_FIELD = re.compile(r"^\s+([A-Z][A-Z0-9_]+):\s*z\b((?:(?!^\s+[A-Z][A-Z0-9
 
 def needed_in_code(repository: Repository, draft: ServiceDraft) -> Iterator[tuple[str, str]]:
     """Yield the variables that the code of a service cannot do without, each with what says so."""
+    for package in _READ_BY_PACKAGES.keys() & draft.packages:
+        yield from ((name, f"{package} cannot do without it") for name in _READ_BY_PACKAGES[package])
     suffixes, read = _READERS.get(draft.ecosystem, ((), None))
     if read is None:
         return
