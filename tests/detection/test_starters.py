@@ -110,6 +110,11 @@ def test_streamlit_is_asked_where_its_version_answers(files: Files, health: str,
     assert found["health"] == health
 
 
+def test_a_route_may_have_types(tmp_path: Path) -> None:
+    code = "app.get<object, Message>('/healthz', ok)\napp.listen(process.env.PORT)"
+    assert backend(tmp_path, {**APPLICATION, "server.js": code})["health"] == "/healthz"
+
+
 # ── pages ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -205,6 +210,15 @@ def test_keys_that_a_package_reads_by_itself_are_asked_for_before_anything_is_bu
     }  # fmt: skip
 
 
+def test_settings_that_inherit_from_settings_of_the_project_are_needed(tmp_path: Path) -> None:
+    config = (
+        "from pydantic_settings import BaseSettings\nclass CustomBaseSettings(BaseSettings):\n    model_config = {}\n\n"
+        "class Config(CustomBaseSettings):\n    MAIL: str\n    REGION: str = 'eu'\n"
+    )
+    files = {"requirements.txt": "fastapi\nuvicorn\npydantic-settings\n", "main.py": HELLO, "config.py": config}
+    assert backend(tmp_path, files)["env"] == {"MAIL": "${MAIL}"}
+
+
 # ── Flask ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -288,3 +302,10 @@ def test_tests_of_unittest_are_known_by_what_they_share(code: str, install: str,
         "tests/__init__.py": "", "tests/base.py": "import unittest", "tests/test_app.py": "from tests.base import Case",
     }  # fmt: skip
     assert backend(tmp_path, files)["test"] == f"{install}python -m unittest discover"
+
+
+@pytest.mark.parametrize(("script", "has_tests"), [("vitest run --browser.headless", False), ("vitest run", True)])
+def test_tests_of_vitest_that_drive_a_browser_are_left_out(script: str, has_tests: bool, tmp_path: Path) -> None:
+    manifest = package({**VITE, "test": script}, "vite", "vitest")
+    files = {"package.json": manifest, "package-lock.json": "{}", "index.html": "", "src/app.test.ts": "test('it', ok)"}
+    assert ("test" in backend(tmp_path, files)) is has_tests

@@ -34,7 +34,7 @@ _FASTAPI = re.compile(r"\bFastAPI\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
 _CODE = re.compile(r"^/[\w./-]*$")
 _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
     "node": ((".js", ".ts", ".mjs", ".cjs", ".mts", ".tsx", ".jsx"), (
-        re.compile(r"\b(app|server|fastify|router|application|api|expressApp)\.(?:get|all)\(\s*['\"`](/[^'\"`]*)"),
+        re.compile(r"\b(app|server|fastify|router|application|api|expressApp)\.(?:get|all)(?:<[^()]*>)?\(\s*['\"`](/[^'\"`]*)"),
         re.compile(r"\b(createRoute|route)\(\s*\{[^{}]*?method:\s*['\"](?:get|GET)['\"],\s*(?:path|url):\s*['\"](/[^'\"]*)"),
     )),
     "python": ((".py",), (
@@ -65,7 +65,7 @@ _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
 }  # fmt: skip
 
 
-_ROUTE_WORDS = {"node": (".get(", ".all(", "oute(", "@Get("), "python": ("get(", "oute(", "head(")}
+_ROUTE_WORDS = {"node": (".get(", ".get<", ".all(", "oute(", "@Get("), "python": ("get(", "oute(", "head(")}
 """What the text of a file has that has a route: quick to look for."""
 
 

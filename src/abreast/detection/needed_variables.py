@@ -11,7 +11,7 @@ from abreast.detection.repository import Repository, path_in
 _ENVIRON = re.compile(r"os\.environ\[\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\](?!\s*=[^=])")
 _FETCH = re.compile(r"ENV\.fetch\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*\)(?!\s*(?:\{|do|rescue))")
 _ENV_MACRO = re.compile(r"env!\(\s*\"([A-Z][A-Z0-9_]+)\"")
-_SETTINGS = re.compile(r"^class \w+\([^)]*\bBaseSettings\b[^)]*\):\n((?:[ \t]+[^\n]*\n|\s*\n)*)", re.MULTILINE)
+_SETTINGS = re.compile(r"^class \w+\([^)]*\b\w*BaseSettings\b[^)]*\):\n((?:[ \t]+[^\n]*\n|\s*\n)*)", re.MULTILINE)
 _FIELD = re.compile(
     r"^(?: {4}|\t)([A-Za-z]\w*)\s*:\s*(?:str|int|float|bool|SecretStr|EmailStr|\w*Url|\w*Dsn|"
     r"(?:list|set|List|Set)\[\w+\])\s*(?:#.*)?$",
