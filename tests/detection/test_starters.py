@@ -219,6 +219,28 @@ def test_settings_that_inherit_from_settings_of_the_project_are_needed(tmp_path:
     assert backend(tmp_path, files)["env"] == {"MAIL": "${MAIL}"}
 
 
+FLASK = {"requirements.txt": "flask\ngunicorn\n", "app.py": "from flask import Flask\napp = Flask(__name__)\n"}
+
+
+@pytest.mark.parametrize(
+    ("code", "env"),
+    [
+        ("SECRET_KEY = os.getenv('SECRET_KEY', 'dev key')", {"SECRET_KEY": {"generate": True}}),
+        ("SECRET_KEY = config('DJANGO_SECRET_KEY', default='insecure')", {"DJANGO_SECRET_KEY": {"generate": True}}),
+        ("SECRET_KEY = os.getenv('SECRET_KEY', '') or secrets.token_hex()", {}),
+        ("API_KEY = os.getenv('STRIPE_API_KEY', 'sk_test')", {}),
+    ],
+)
+def test_a_secret_that_everybody_can_read_is_made_up_instead(code: str, env: dict[str, Any], tmp_path: Path) -> None:
+    assert backend(tmp_path, {**FLASK, "settings.py": code}).get("env", {}) == env
+
+
+def test_a_secret_of_javascript_that_everybody_can_read_is_made_up_instead(tmp_path: Path) -> None:
+    files = {**APPLICATION, "auth.ts": "const secret = process.env.COOKIE_SECRET || 'default'"}
+    assert backend(tmp_path, files)["env"] == {"COOKIE_SECRET": {"generate": True}}
+    assert "env" not in backend(tmp_path, {**files, ".env": "COOKIE_SECRET=committed\n"})
+
+
 # ── Flask ───────────────────────────────────────────────────────────────────────────────────────
 
 
