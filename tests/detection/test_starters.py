@@ -187,6 +187,9 @@ def test_settings_need_what_they_read_with_what_they_import(base: str, productio
     )
     assert found["env"] == {"DJANGO_SETTINGS_MODULE": "shop.settings.production", "MAIL": "${MAIL}"}
     assert found["test"] == "python manage.py test --settings=shop.settings.test"
+    found = backend(tmp_path, {".env.example": "MAIL=smtp.example.org\n"})
+    assert found["env"]["MAIL"] == "${MAIL:-smtp.example.org}"
+    assert found["test"] == "python manage.py test --settings=shop.settings.test"
 
 
 # ── variables ───────────────────────────────────────────────────────────────────────────────────

@@ -75,7 +75,9 @@ def _variables_of_tests(
         chosen, name = draft.chosen(key), key.removeprefix("env.")
         if chosen is None or not chosen.is_needed:
             continue
-        if "--settings=" in command and _SETTINGS.search(repository.text(chosen.source.partition(" cannot")[0])):
+        if "--settings=" in command and _SETTINGS.search(
+            repository.text(chosen.source.rpartition("; ")[2].partition(" cannot")[0])
+        ):
             continue  # settings for another place need it
         given = f"{draft.text(LOCAL + key)} {chosen.value}"
         value = "only-for-tests" if chosen.value == {"generate": True} else _default(given)
