@@ -192,6 +192,18 @@ def test_settings_need_what_they_read_with_what_they_import(base: str, productio
     assert found["test"] == "python manage.py test --settings=shop.settings.test"
 
 
+# ── compose ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("command", "is_told"), [("rq worker", True), ("flask run --reload", False), ("", False)])
+def test_what_a_profile_of_compose_runs_is_told(command: str, is_told: bool, tmp_path: Path) -> None:
+    compose = f"services:\n  jobs:\n    build: .\n    profiles: [jobs]\n    command: {command}\n"
+    backend(tmp_path, {**APPLICATION, "compose.yml": compose})
+    told = write_yaml(draft_config(tmp_path))
+    assert ("compose.yml: jobs belongs to a profile, so it is not deployed" in told) is is_told
+    assert ("jobs: {type: worker, run: rq worker}" in told) is is_told
+
+
 # ── variables ───────────────────────────────────────────────────────────────────────────────────
 
 

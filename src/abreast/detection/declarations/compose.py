@@ -43,6 +43,9 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
         if build and not service.get("profiles"):
             is_reached = _is_published(service) or _is_behind_proxy(services, name)
             drafts.append(_service(repository, folder, file, name, service, Kind.WEB if is_reached else Kind.WORKER))
+        elif build and (command := _command(service)) and not is_development(command):
+            line = f"{name}: {{type: worker, run: {command}}}"
+            notes.append(Note(f"{file}: {name} belongs to a profile, so it is not deployed", line))
         elif found := _BACKING.search(image):
             notes.append(
                 Note(
@@ -116,8 +119,7 @@ def _service(
     draft = ServiceDraft(name, home, kind, "image")
     draft.propose("dockerfile", dockerfile, f"{file}: {name}", Authority.CONTAINER)
     draft.propose("context", place or ".", f"{file}: {name}", Authority.CONTAINER)
-    command = service.get("command")
-    text = " ".join(map(str, command)) if isinstance(command, list) else str(command or "")
+    text = _command(service)
     if text and not is_development(text):
         draft.propose(
             "run",
@@ -128,6 +130,11 @@ def _service(
     if health := _health(service):
         draft.propose("health", health, f"{file}: {name}.healthcheck", Authority.CONTAINER)
     return draft
+
+
+def _command(service: dict[str, Any]) -> str:
+    command = service.get("command")
+    return " ".join(map(str, command)) if isinstance(command, list) else str(command or "")
 
 
 def _is_published(service: dict[str, Any]) -> bool:
