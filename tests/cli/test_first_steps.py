@@ -199,6 +199,16 @@ def test_a_port_is_taken_also_beside_what_runs(project: SampleProject) -> None:
         assert project.built_services(project.git("rev-parse", "HEAD").strip()) == []
 
 
+def test_a_program_that_nothing_installs_is_refused_with_where_it_comes_from(project: SampleProject) -> None:
+    project.config["services"]["frontend"]["build"] = {"run": "zola build", "output": "public"}
+    project.commit()
+    told = project.run("deploy", code=2).stderr
+    assert (
+        "frontend: `zola build`: zola is not installed\n  needed: zola on the PATH\n  next:   https://www.getzola.org"
+        in told
+    )
+
+
 def test_a_program_that_a_build_may_install_is_not_refused(project: SampleProject) -> None:
     project.config["services"]["backend"]["run"] = "leftpad --serve"
     project.commit()

@@ -1,6 +1,7 @@
 """What `init` knows of versions: of Node and Python that a repository needs, and of packages from its time."""
 
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from abreast.detection.detect import draft_config
-from abreast.detection.ecosystems.python_age import python_of_django
+from abreast.detection.ecosystems.python_age import python_of_django, python_under_test
 from abreast.detection.yaml_text import write_yaml
 from detection_examples import HELLO, MANAGE, SERVER, Files, package
 
@@ -62,6 +63,9 @@ def test_an_old_flask_gets_what_it_starts_with(requirements: str, added: str, tm
         ("gunicorn==21.2.0\n", ""),
         ("gunicorn>=20\n", ""),
         ("gunicorn==20.1.0\nsetuptools==70.0\n", ""),
+        ("gunicorn==21.2.0\nflask==2.0.3\nFlask_Migrate==2.5.3\n", " 'setuptools<81'"),
+        ("gunicorn==21.2.0\nflask==2.0.3\n", ""),
+        ("gunicorn==21.2.0\nflask==2.1.0\nflask-migrate==2.5.3\n", ""),
     ],
 )
 def test_an_old_gunicorn_gets_the_pkg_resources_that_it_imports(tmp_path: Path, requirements: str, added: str) -> None:
@@ -169,3 +173,52 @@ def test_the_server_that_is_added_is_of_that_time_too(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_other_lists_get_the_packages_of_today(tmp_path: Path, files: Files, day: str) -> None:
     assert committed(tmp_path, files, day)["build"]["install"].startswith("pip install -r requirements.txt")
+
+
+FLASK = {"app.py": "from flask import Flask\napp = Flask(__name__)\n"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "version"),
+    [
+        (["python-version: 3.9"], "3.9"),
+        (["        python-version: ['3.8', '3.10']"], "3.10"),
+        (["python-version: ['3.8', '3.11', '3.13']"], "3.11"),
+        (["python-version:\n          - '3.8'\n          - '3.9'\n    steps:"], "3.9"),
+        (["python-version: ${{ matrix.python-version }}", "[tox]\nenvlist = py38,py39,lint"], "3.9"),
+        (["env_list =\n    py37\n    py38\n\n[testenv]\nbasepython = python3"], "3.8"),
+        (["python-version: 3.x", "node-version: 20"], ""),
+        (["python-version: 3.6"], ""),
+    ],
+)
+def test_what_workflows_test_with(texts: list[str], version: str) -> None:
+    assert python_under_test(texts, "3.11") == version
+
+
+def test_a_project_runs_with_the_python_that_its_workflow_tests(tmp_path: Path) -> None:
+    workflow = ".github/workflows/tests.yml"
+    files = {"requirements.txt": "flask\n", **FLASK, workflow: "steps:\n- with:\n    python-version: 3.9\n"}
+    assert committed(tmp_path / "tested", files, "2099-01-01")["python"] == "3.9"
+    assert committed(tmp_path / "said", {**files, ".python-version": "3.12"}, "2099-01-01")["python"] == "3.12"
+
+
+@pytest.mark.parametrize(
+    ("pins", "day", "python"),
+    [
+        ({"requirements.txt": "flask==1.1.2\nwerkzeug==1.0.1\n"}, "2021-08-29", "3.9"),
+        ({"Pipfile": "[packages]\nflask = '*'\n", "Pipfile.lock": "{}"}, "2020-04-05", "3.8"),
+        ({"requirements.txt": "flask\n"}, "2021-08-29", "3.11"),
+        ({"requirements.txt": "flask==3.0.1\n"}, "2099-01-01", "3.11"),
+        ({"requirements.txt": "flask==0.9\n"}, "2013-01-01", "3.11"),
+    ],
+    ids=["a list", "a lock", "no versions", "somebody works on it", "before all that there are"],
+)
+def test_old_packages_get_a_python_of_their_time(pins: Files, day: str, python: str, tmp_path: Path) -> None:
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert committed(tmp_path, {**pins, **FLASK}, day)["python"] == (python if python != "3.11" else ours)
+
+
+def test_a_lock_of_pipenv_pins_an_old_gunicorn_too(tmp_path: Path) -> None:
+    lock = '{"default": {"flask": {"version": "==3.0"}, "gunicorn": {"version": "==20.0.4"}}}'
+    files = {"Pipfile": "[packages]\nflask = '*'\n", "Pipfile.lock": lock, **FLASK}
+    assert backend(tmp_path, files)["build"]["install"] == "uvx pipenv sync && pip install 'setuptools<81'"

@@ -16,6 +16,14 @@ def fake(folder: Path, name: str, text: str) -> None:
     (folder / name).chmod(0o755)
 
 
+NPX = """
+[ "$(pwd)" = "$REFUSES" ] && exit 1
+store=$(dirname "$0")/../store && mkdir -p "$store" && program=$store/${5##* }
+printf '#!/bin/sh\\necho "%s: %s $*"\\n' "$3" "${5##* }" > "$program" && chmod +x "$program" && echo "$program"
+"""
+"""Stands for npx, which finds the program of a package by ``--yes --package PACKAGE -c 'command -v PROGRAM'``."""
+
+
 def brought(tmp_path: Path, command: str, manifest: str = "{}") -> str:
     """Return what a command prints that runs a package manager which the machine does not have."""
     (tmp_path / "package.json").write_text(manifest)
@@ -47,9 +55,14 @@ def test_corepack_runs_them_if_it_can(tmp_path: Path) -> None:
     ],
 )
 def test_npx_runs_them_if_corepack_cannot(tmp_path: Path, command: str, pinned: str, package: str) -> None:
-    fake(tmp_path / "bin", "npx", 'echo "$*"')
+    fake(tmp_path / "bin", "npx", NPX)
     manifest = f'{{"packageManager": "{pinned}"}}' if pinned else "{}"
-    assert brought(tmp_path, command, manifest) == f"--yes --package {package} -- {command}"
+    assert brought(tmp_path, command, manifest) == f"{package}: {command}"
+
+
+def test_npx_finds_them_elsewhere_if_it_refuses_to_run_in_the_project(tmp_path: Path) -> None:
+    fake(tmp_path / "bin", "npx", NPX.replace("$REFUSES", str(tmp_path.resolve())))
+    assert brought(tmp_path, "pnpm install", '{"packageManager": "pnpm@8.6.0"}') == "pnpm@8.6.0: pnpm install"
 
 
 @pytest.mark.parametrize(
@@ -66,12 +79,12 @@ def test_an_old_lock_file_of_pnpm_is_read_by_the_pnpm_of_its_time(
     tmp_path: Path, lock: str, pinned: str, package: str, folder: str
 ) -> None:
     fake(tmp_path / "bin", "corepack", 'echo "corepack $*"')
-    fake(tmp_path / "bin", "npx", 'echo "$*"')
+    fake(tmp_path / "bin", "npx", NPX)
     (tmp_path / "pnpm-lock.yaml").write_text(f"{lock}\n\nsettings:\n")
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     manifest = f'{{"packageManager": "{pinned}"}}' if pinned else "{}"
     (tmp_path / folder / "package.json").write_text("{}")
-    expected = "corepack pnpm install" if package == "corepack" else f"--yes --package {package} -- pnpm install"
+    expected = "corepack pnpm install" if package == "corepack" else f"{package}: pnpm install"
     assert brought(tmp_path, f"cd {folder} && pnpm install", manifest) == expected
 
 
@@ -81,3 +94,5 @@ def test_npx_brings_a_real_one(tmp_path: Path) -> None:
     (tmp_path / "bin" / "npx").symlink_to(shutil.which("npx") or "")
     assert brought(tmp_path, "yarn --version").startswith("1.")
     assert brought(tmp_path, "bun --version").startswith("1.")
+    overrides = '{"dependencies": {"left-pad": "1.3.0"}, "overrides": {"left-pad": "1.2.0"}}'
+    assert brought(tmp_path, "yarn --version", overrides).startswith("1.")

@@ -17,7 +17,7 @@ from abreast.deploy.data.plan import refuse_breaking_changes
 from abreast.deploy.runtime.attestations import refuse_unattested
 from abreast.deploy.runtime.freezes import refuse_frozen
 from abreast.deploy.runtime.ports import Ports
-from abreast.deploy.runtime.programs import missing_program, old_node
+from abreast.deploy.runtime.programs import INSTALLATION_PAGES, missing_program, old_node
 from abreast.deploy.runtime.release_checks import refuse_incomplete
 from abreast.deploy.runtime.release_history import refuse_kept_out
 from abreast.ledger.interface import Deployment, Ledger
@@ -244,4 +244,5 @@ def _brings_programs(service: Service) -> bool:
 async def _missing_program(ports: Ports, part: ServicePlan, command: str | None) -> UsageError | None:
     if command is None or not (program := await missing_program(command, ports.inherited_environment)):
         return None
-    return UsageError(f"{part.name}: `{command}`: {program} is not installed", need=f"{program} on the PATH")
+    what = f"{part.name}: `{command}`: {program} is not installed"
+    return UsageError(what, need=f"{program} on the PATH", next=INSTALLATION_PAGES.get(program, ""))

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from abreast.detection.declarations.compose import FILES as COMPOSE_FILES
 from abreast.detection.draft import ServiceDraft
-from abreast.detection.env_examples import EXAMPLES
+from abreast.detection.env_examples import COMPOSE_FILES, EXAMPLES
 from abreast.detection.repository import Repository, path_in
 
 USUAL = "postgresql"

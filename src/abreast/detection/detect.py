@@ -12,7 +12,7 @@ from abreast.detection.env_examples import OWN_PORTS
 from abreast.detection.health import propose_health
 from abreast.detection.nested_builds import merge_nested_builds
 from abreast.detection.overlay import add_declarations
-from abreast.detection.own_address import propose_own_addresses
+from abreast.detection.own_address import propose_addresses_of_others, propose_own_addresses
 from abreast.detection.relations import name_services, propose_routes, propose_watch
 from abreast.detection.repository import Repository, path_in
 from abreast.detection.services import find_services
@@ -51,6 +51,7 @@ def draft_config(root: Path) -> Draft:
     _migrate_once(services)
     services.sort(key=lambda service: (list(Kind).index(service.kind), service.folder))
     propose_own_addresses(services)
+    propose_addresses_of_others(repository, services)
     for service in services:
         propose_tests(repository, service, notes)
         if service.kind in {Kind.WORKER, Kind.CRON}:
@@ -170,11 +171,19 @@ def _remove_preparations_from_run(service: ServiceDraft) -> None:
 
 
 def _name_flask_app(repository: Repository, service: ServiceDraft) -> None:
+    """Name the application for commands of Flask. They find ``app.py`` and ``wsgi.py`` without a ``.flaskenv``."""
     commands = (service.text(key) for key in ("database.command", "release", "build.run"))
     if not any(re.search(r"(^|&& )flask [a-z]", command) for command in commands):
         return
+    named = re.search(
+        r"^FLASK_APP=[\"']?([\w.:]+)", repository.text(path_in(service.folder, ".flaskenv")), re.MULTILINE
+    )
+    runs = re.match(r"gunicorn (?:-\S+ )*([\w.]+):\w+ ", service.text("run"))
     apps = find_applications(repository, service.folder)
-    if apps and apps[0].module not in {"app", "wsgi"}:
+    if named and runs and repository.has(path_in(service.folder, f"{runs[1].replace('.', '/')}.py")):
+        if not named[1].startswith(runs[1]):
+            service.propose("env.FLASK_APP", runs[1], "what run starts; .flaskenv has another", Authority.PROJECT)
+    elif apps and apps[0].module not in {"app", "wsgi"}:
         file = f"{apps[0].module}.py"  # a module of that name is not found before Flask 1.0
         name = file if repository.has(path_in(service.folder, file)) else apps[0].module
         service.propose("env.FLASK_APP", name, f"{apps[0].file}: {apps[0].name}", Authority.PROJECT)

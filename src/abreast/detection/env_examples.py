@@ -1,7 +1,7 @@
 """Examples of a service's variables in the repository, such as ``.env.example``."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from abreast.detection.draft import Kind, ServiceDraft
 from abreast.detection.repository import Repository, path_in
@@ -15,6 +15,11 @@ EXAMPLES = (
 )  # fmt: skip
 """The usual names, the best one first. Others that look alike come after them."""
 
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_CODE = {
+    "python": (".py", ".toml", ".cfg", ".ini"),
+    "node": (".js", ".ts", ".mjs", ".cjs", ".tsx", ".jsx", ".vue", ".svelte", ".prisma"),
+}
 _ALIKE = re.compile(
     r"(?!.*\.([jt]s|py|json|ya?ml)$)\.?env[._-]([\w.-]*(example|sample|template)|(example|sample|template|dist)[._-].*)"
 )
@@ -42,6 +47,7 @@ def example_variables(repository: Repository, draft: ServiceDraft) -> Iterator[t
     is_of_others = draft.kind is Kind.SITE and file.rpartition("/")[0] != draft.folder
     variables = dict(_read(repository.text(file))) if file else {}
     unreachable = _unreachable(variables, draft.engine)
+    known |= _read_by_containers_only(repository, draft, variables)
     for name, value in variables.items():
         if name not in known and not (is_of_others and not PUBLIC.match(name)):
             yield name, "" if name in unreachable or name in OWN_PORTS else value, file
@@ -51,6 +57,19 @@ def committed_variables(repository: Repository, draft: ServiceDraft) -> set[str]
     """Return the variables that a committed ``.env`` sets."""
     text = repository.text(path_in(draft.folder, ".env")) + "\n" + repository.text(".env")
     return {name for name, _ in _read(text)}
+
+
+def _read_by_containers_only(repository: Repository, draft: ServiceDraft, names: Iterable[str]) -> set[str]:
+    """Return the variables that a compose file names and no code of the service: they are for containers beside it."""
+    folders = dict.fromkeys((draft.folder, ""))
+    compose = "\n".join(repository.text(path_in(folder, file)) for folder in folders for file in COMPOSE_FILES)
+    found = {name for name in names if re.search(rf"(?<!\w){name}(?!\w)", compose)}
+    suffixes = _CODE.get(draft.ecosystem)
+    if not found or not suffixes:
+        return set()
+    code = "\n".join(map(repository.text, repository.sources(draft.folder, *suffixes))).lower()
+    # settings in Python leave out a prefix such as APP_
+    return {name for name in found if name.lower() not in code and name.partition("_")[2].lower() not in code}
 
 
 def _example_file(repository: Repository, folder: str) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from abreast.detection.commands import steps
 from abreast.detection.draft import Authority, Kind, ServiceDraft
 from abreast.detection.repository import Repository, path_in
 
@@ -27,11 +28,13 @@ _EXPRESS_STATIC = re.compile(r"express\.static\([^'\"`\n]*(?:['\"`][^'\"`\n]*['\
 _BUILD_FOLDERS = frozenset({"dist", "build", "out", "browser", "client"})
 _PRIVATE = re.compile(r"auth|login|admin|me$|user")
 _ASKS_WHO = re.compile(r"authenticat|require_?auth|jwt|passport|login_required|get_current_user", re.IGNORECASE)
-_FASTAPI = re.compile(r"\bFastAPI\(((?:[^()]|\([^()]*\))*)\)")
+_PINS = ("uv.lock", "poetry.lock", "Pipfile.lock", "requirements.txt")
+_STREAMLIT = re.compile(r"\bstreamlit(?:\"\nversion = \"|==|\": \{[^{}]*?\"version\": \"==)(\d+)\.(\d+)")
+_FASTAPI = re.compile(r"\bFastAPI\(((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
 _CODE = re.compile(r"^/[\w./-]*$")
 _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
     "node": ((".js", ".ts", ".mjs", ".cjs", ".mts", ".tsx", ".jsx"), (
-        re.compile(r"\b(app|server|fastify|router|application|api|expressApp)\.(?:get|all)\(\s*['\"`](/[^'\"`]*)"),
+        re.compile(r"\b(app|server|fastify|router|application|api|expressApp)\.(?:get|all)(?:<[^()]*>)?\(\s*['\"`](/[^'\"`]*)"),
         re.compile(r"\b(createRoute|route)\(\s*\{[^{}]*?method:\s*['\"](?:get|GET)['\"],\s*(?:path|url):\s*['\"](/[^'\"]*)"),
     )),
     "python": ((".py",), (
@@ -62,7 +65,7 @@ _PATTERNS: dict[str, tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]] = {
 }  # fmt: skip
 
 
-_ROUTE_WORDS = {"node": (".get(", ".all(", "oute(", "@Get("), "python": ("get(", "oute(", "head(")}
+_ROUTE_WORDS = {"node": (".get(", ".get<", ".all(", "oute(", "@Get("), "python": ("get(", "oute(", "head(")}
 """What the text of a file has that has a route: quick to look for."""
 
 
@@ -84,13 +87,16 @@ def propose_health(repository: Repository, draft: ServiceDraft) -> None:
     """Propose the path of a health check. Without any route that is known, "/" is left as it is, with a remark."""
     if draft.kind is not Kind.WEB or draft.chosen("health"):
         return
-    if draft.text("run").startswith("streamlit"):
-        draft.propose("health", "/_stcore/health", "Streamlit answers there")
+    command = next(iter(steps(draft.text("run"))[-1:]), "")
+    if command.startswith("streamlit"):
+        draft.propose("health", _streamlit_path(repository, draft), "Streamlit answers there")
         return
     routes = [
         *_file_routes(repository, draft), *_django_routes(repository, draft), *_code_routes(repository, draft),
         *_fastapi_pages(repository, draft),
     ]  # fmt: skip
+    if _has_dependencies(repository, draft):
+        routes = [route for route in routes if route.is_of_framework]
     best = _named(routes) or _best(routes, answers_root=_answers_root(repository, draft))
     if best and not _is_made_for_it(best) and _asks_who(repository, draft):
         draft.remarks.append(f"health: {best.path} ({best.file}) may ask who is there, so / is asked")
@@ -100,6 +106,14 @@ def propose_health(repository: Repository, draft: ServiceDraft) -> None:
             draft.propose("health", best.path, best.file, Authority.PROJECT)
     elif draft.ecosystem in _PATTERNS:
         draft.remarks.append("health: no route was found that answers a GET without parameters, so / is asked")
+
+
+def _streamlit_path(repository: Repository, draft: ServiceDraft) -> str:
+    """Return the health check of the Streamlit that is pinned, or of today's: 1.18 gave it another name."""
+    places = (path_in(folder, name) for folder in dict.fromkeys((draft.folder, "")) for name in _PINS)
+    pinned = next((found for place in places if (found := _STREAMLIT.search(repository.text(place)))), None)
+    older = pinned is not None and (int(pinned[1]), int(pinned[2])) < (1, 18)
+    return "/healthz" if older else "/_stcore/health"
 
 
 def _is_made_for_it(route: Route) -> bool:
@@ -180,6 +194,12 @@ def _fastapi_pages(repository: Repository, draft: ServiceDraft) -> Iterator[Rout
             path = said[1].strip().strip("'\"") if said else default
             if _CODE.match(path):
                 yield Route(path, f"{file}: {name}" if said else "FastAPI answers there", is_of_framework=True)
+
+
+def _has_dependencies(repository: Repository, draft: ServiceDraft) -> bool:
+    """Whether all routes of FastAPI ask for something first, such as a token. Its own pages do not."""
+    files = repository.sources(draft.folder, ".py") if "fastapi" in draft.packages else ()
+    return any("dependencies" in found[1] for file in files if (found := _FASTAPI.search(repository.text(file))))
 
 
 def _controller_routes(file: str, text: str, *, has_prefix: bool) -> Iterator[Route]:

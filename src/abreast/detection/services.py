@@ -16,6 +16,8 @@ _ASIDE = re.compile(
     r"(^|/)(_[\w-]+|examples?|samples?|demos?|fixtures?|tests?|__tests__|e2e|cypress|[\w-]*docs?|documentation|templates?|tools?|tooling|scripts|benchmarks?|playgrounds?|"
     r"storybook|\.[\w-]+|spec|testdata|mocks|cookbook|tutorials?|remix\.init|design|devops|infra|terraform)(/|$)"
 )
+_BUILT_FROM_ROOT = frozenset({"@11ty/eleventy", "hexo"})
+"""Generators that read the whole folder, and copy what they are told to: a page below is a part of the site."""
 _BACKENDS = (
     ruby_and_php.detect_ruby, ruby_and_php.detect_php, compiled.detect_go, compiled.detect_rust, compiled.detect_java,
     compiled.detect_dotnet,
@@ -122,8 +124,8 @@ def _drop_pages_of_others(repository: Repository, services: list[ServiceDraft]) 
 
 
 def _has_page_of(repository: Repository, service: ServiceDraft, folder: str) -> bool:
-    """Whether a folder of pages belongs to a service: it lies in it, and a site of the root builds from ``src``."""
-    if service.kind is not Kind.SITE or service.folder:
+    """Whether a folder of pages belongs to a service: it lies in it; a site of the root builds from ``src``, or all."""
+    if service.kind is not Kind.SITE or service.folder or _BUILT_FROM_ROOT & service.packages:
         return is_inside(folder, service.folder)
     home = page_folder(NodePackage(repository, "")) if service.ecosystem == "node" else ""
     return is_inside(folder, home or "src")

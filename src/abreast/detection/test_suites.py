@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from abreast.detection.draft import LOCAL, Authority, Kind, Note, ServiceDraft
 from abreast.detection.ecosystems.node_package import NodePackage
-from abreast.detection.ecosystems.python import settings_files
+from abreast.detection.ecosystems.python import django_settings, settings_files
 from abreast.detection.ecosystems.python_project import PythonProject
 from abreast.detection.repository import Repository, path_in, relative_to
 
@@ -14,6 +15,10 @@ _BROWSER = re.compile(r"\b(playwright|cypress|testcafe|wdio|nightwatch|start-ser
 _BROWSER_OF_VITEST = re.compile(r"\bbrowser:\s*\{[^}]*?\benabled:\s*true")
 _IMPORTS_BROWSER = re.compile(r"^\s*(?:from|import) (?:selenium|playwright|splinter|pyppeteer)\b", re.MULTILINE)
 _PYTHON_TEST = re.compile(r"(^|/)test_\w+\.py$|_test\.py$|(^|/)tests?\.py$")
+_OF_TESTS = re.compile(rf"{_PYTHON_TEST.pattern}|(^|/)tests?/")
+"""Tests, and what they share."""
+_MODULES = {"factory-boy": "factory", "beautifulsoup4": "bs4", "python-dateutil": "dateutil", "pyyaml": "yaml"}
+"""Packages for tests whose module has another name."""
 _REPORTERS = {
     "vitest": "vitest run --reporter=default --reporter=junit --outputFile=junit.xml",
     "jest": "jest --ci",
@@ -26,8 +31,10 @@ _FAIL_WITHOUT_TESTS = frozenset({"jest", "vitest", "react-scripts"})
 """Runners that fail if there is nothing to run. A new React app names its runner, also if its only test was deleted."""
 _TEST_FILE = re.compile(r"(?<![a-z])(test|spec)s?(?![a-z]).*\.[cm]?[jt]sx?$", re.IGNORECASE)
 _TEST_SETUP = re.compile(r"setup|\.config\.", re.IGNORECASE)
+_SETTINGS = re.compile(r"^from \.[\w.]* import |^(?:DATABASES|PASSWORD_HASHERS)\b", re.MULTILINE)
+"""What a module of settings has that builds on others."""
 _URL_DEFAULT = re.compile(
-    r"dj_database_url\.config\(\s*default|env\.db\w*\([^)]*default|_URL['\"],\s*(default\s*=\s*)?f?['\"]sqlite"
+    r"dj_database_url\.config\(\s*default(?!\s*=[^\n]*['\"]postgres)|env\.db\w*\([^)]*default|_URL['\"],\s*(default\s*=\s*)?f?['\"]sqlite"
     r"|_URL['\"] in os\.environ"
 )
 """Settings that have a database without any URL."""
@@ -47,7 +54,7 @@ def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]
     command, source = _find_tests(repository, draft)
     if not command:
         return
-    variables, missing = _variables_of_tests(repository, draft)
+    variables, missing = _variables_of_tests(repository, draft, command)
     reason = _reason_against(repository, draft, command) or (f"need {', '.join(missing)}" if missing else "")
     if reason:
         notes.append(Note(f"{source}: tests, but they {reason}", f"{draft.name}: {{test: {command}}}"))
@@ -58,7 +65,9 @@ def propose_tests(repository: Repository, draft: ServiceDraft, notes: list[Note]
         draft.propose("test", command, source, Authority.PROJECT)
 
 
-def _variables_of_tests(repository: Repository, draft: ServiceDraft) -> tuple[dict[str, str | bool], list[str]]:
+def _variables_of_tests(
+    repository: Repository, draft: ServiceDraft, command: str
+) -> tuple[dict[str, str | bool], list[str]]:
     """Return what tests get of the variables that the code needs, and those for which there is nothing to give."""
     found: dict[str, str | bool] = {}
     missing = []
@@ -66,6 +75,10 @@ def _variables_of_tests(repository: Repository, draft: ServiceDraft) -> tuple[di
         chosen, name = draft.chosen(key), key.removeprefix("env.")
         if chosen is None or not chosen.is_needed:
             continue
+        if "--settings=" in command and _SETTINGS.search(
+            repository.text(chosen.source.rpartition("; ")[2].partition(" cannot")[0])
+        ):
+            continue  # settings for another place need it
         given = f"{draft.text(LOCAL + key)} {chosen.value}"
         value = "only-for-tests" if chosen.value == {"generate": True} else _default(given)
         if value:
@@ -188,13 +201,13 @@ def _has_tests(package: NodePackage) -> bool:
 
 def _python_tests(project: PythonProject) -> tuple[str, str]:
     repository, folder = project.repository, project.folder
-    installed = project.packages | project.development
+    installed = project.packages | (frozenset() if project.uses_pipenv else project.development)
     listed = project.development_packages()
     first = next(
         (file for file in repository.below(folder, ".py") if _PYTHON_TEST.search(file)),
         "",
     )
-    install = f"pip install -r {project.development_file()} && " if _needs_more(project, listed - installed) else ""
+    install = f"{project.development_installation()} && " if _needs_more(project, listed - installed) else ""
     if "pytest" in installed | listed and first:
         options = " --cov --cov-report=xml" if "pytest-cov" in installed | listed else ""
         return f"{install}python -m pytest --junitxml=junit.xml{options}", first
@@ -207,19 +220,29 @@ def _python_tests(project: PythonProject) -> tuple[str, str]:
             ),
             "",
         )
-        return (f"{install}python manage.py test", tests) if tests else ("", "")
-    if first and "import unittest" in repository.text(first):
+        return (f"{install}python manage.py test{_test_settings(repository, folder)}", tests) if tests else ("", "")
+    if first and any("import unittest" in text for text in _texts_of_tests(repository, folder)):
         return f"{install}python -m unittest discover", first
     return "", ""
 
 
+def _test_settings(repository: Repository, folder: str) -> str:
+    """Return the option for settings that a project in Django has for its tests, "" if it has none."""
+    package = django_settings(repository, folder).rpartition(".")[0]
+    for name in (f"{package}.{each}" for each in ("test", "tests", "testing")):
+        if _SETTINGS.search(repository.text(path_in(folder, f"{name.replace('.', '/')}.py"))):
+            return f" --settings={name}"
+    return ""
+
+
 def _needs_more(project: PythonProject, names: frozenset[str]) -> bool:
-    """Whether tests need some of the packages for development: pytest, or one that they import."""
-    modules = "|".join(re.escape(name.replace("-", "_")) for name in names)
+    """Whether tests need some of the packages for development: pytest, or one that they or the code import."""
+    modules = "|".join(re.escape(_MODULES.get(name, name.replace("-", "_"))) for name in names)
     imported = re.compile(rf"^\s*(?:from|import) (?:{modules})\b", re.MULTILINE)
-    texts = _texts_of_tests(project.repository, project.folder)
+    code = map(project.repository.text, project.repository.sources(project.folder, ".py"))
+    texts = chain(_texts_of_tests(project.repository, project.folder), code)
     return "pytest" in names or bool(modules and any(map(imported.search, texts)))
 
 
 def _texts_of_tests(repository: Repository, folder: str) -> Iterator[str]:
-    return (repository.text(file) for file in repository.below(folder, ".py") if _PYTHON_TEST.search(file))
+    return (repository.text(file) for file in repository.below(folder, ".py") if _OF_TESTS.search(file))

@@ -1,6 +1,7 @@
 """The variables that a service needs: of examples in the repository, and those its code cannot do without."""
 
 import re
+from itertools import chain
 
 from abreast.core.secrets import looks_secret
 from abreast.detection.draft import LOCAL, Authority, Kind, ServiceDraft, Value
@@ -10,7 +11,7 @@ from abreast.detection.repository import Repository
 
 _SET_BY_PLATFORMS = re.compile(
     r"^(PORT|HOST|HOSTNAME|NODE_ENV|CI|PATH|HOME|PWD|DEBUG|APP_DEBUG|FLASK_DEBUG|FLASK_ENV|TZ|DYNO|RENDER\w*|VERCEL\w*|NETLIFY\w*|FLY_\w+|ABREAST_\w+|GITHUB_\w+|"
-    r"RAILWAY_\w+|HEROKU_\w+|DJANGO_SETTINGS_MODULE|PYTHON\w+|COMPOSE_\w+)$|^TEST_|^CYPRESS_|^E2E_"
+    r"RAILWAY_\w+|HEROKU_\w+|DJANGO_SETTINGS_MODULE|PYTHON\w+|COMPOSE_\w+|DOCKER_\w+|\w+_RELOAD)$|^TEST_|^CYPRESS_|^E2E_"
 )
 _IS_DEBUG = re.compile(r"^((APP|DJANGO|FLASK)_)?DEBUG$")
 _OF_DEVELOPMENT = re.compile(r"(^|_)(DEBUG|DEV_MODE|DEVELOPMENT|ECHO)$")
@@ -31,6 +32,11 @@ _ANY_TEXT = re.compile(
 _OF_A_FORMAT = re.compile(r"^((APP|API|TOKEN)_)?(APP_KEY|ENCRYPTION_KEY|HMAC_KEY|TOKEN_ENCRYPTION_KEY)$")
 """Secrets that it makes up, but of a length or an encoding that the application prescribes."""
 
+_WITH_DEFAULT = re.compile(
+    r"(?:getenv|environ\.get|\bconfig|\benv(?:\.str)?)\(\s*['\"]([A-Z][A-Z0-9_]+)['\"]\s*,\s*(?:default\s*=\s*)?['\"][^'\"]"
+    r"|process\.env\.([A-Z][A-Z0-9_]+)\s*(?:\|\||\?\?)\s*['\"`][^'\"`]"
+)
+"""A variable that code reads with a default that is a text."""
 _OF_RENDER = {"RENDER": "true", "RENDER_EXTERNAL_HOSTNAME": "127.0.0.1"}
 _DURATION = re.compile(r"_(EXPIRES?(_IN)?|EXPIRATION\w*|EXPIRY|TTL|LIFETIME|MAX_AGE)$")
 """The ends of names of a time, such as that of a token, which is no secret itself."""
@@ -66,8 +72,18 @@ def propose_variables(repository: Repository, draft: ServiceDraft) -> None:
             _propose_local_value(draft, name, value, file)
         else:
             draft.propose(f"env.{name}", written, file, Authority.PROJECT)
+    _replace_known_secrets(repository, draft, taken={*committed, *taken})
     _make_up_secrets(draft)
     _stand_in_for_render(repository, draft)
+
+
+def _replace_known_secrets(repository: Repository, draft: ServiceDraft, taken: set[str]) -> None:
+    """Propose secrets of the application's own for which its code has a default, which everybody can read there."""
+    for file in repository.sources(draft.folder, ".py", ".js", ".ts", ".mjs", ".cjs") if draft.kind is Kind.WEB else ():
+        for name in filter(None, chain.from_iterable(_WITH_DEFAULT.findall(repository.text(file)))):
+            if _ANY_TEXT.match(name) and name not in taken and not draft.chosen(f"env.{name}"):
+                source = f"{file} has a default that everybody can read"
+                draft.propose(f"env.{name}", f"${{{name}}}", source, Authority.PROJECT)
 
 
 def _stand_in_for_render(repository: Repository, draft: ServiceDraft) -> None:

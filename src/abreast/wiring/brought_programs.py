@@ -23,11 +23,14 @@ case "{package} $version" in
     "yarn "[2-9]*) package=@yarnpkg/cli-dist ;;
     *) package={package} ;;
 esac
-exec npx --yes --package "$package@${{version:-{default}}}" -- {program} "$@"
+find() {{ npx --yes --package "$package@${{version:-{default}}}" -c 'command -v {program}'; }}
+found=$(find 2> /dev/null) || found=$(cd / && find) || exit
+PATH=${{found%/*}}:$PATH exec "$found" "$@"
 """
 """corepack does not come with Node since version 25, and an older one refuses keys of the registry that are newer.
 
-It would take the latest pnpm, too, which refuses lock files of pnpm 8 and before.
+It would take the latest pnpm, too, which refuses lock files of pnpm 8 and before. npx refuses to run in a project whose
+``overrides`` are for another manager, so it looks for the program elsewhere then.
 """
 _DEFAULT_VERSIONS = {"pnpm": "10", "yarn": "1", "bun": "1"}
 """Versions for projects without ``packageManager``."""

@@ -7,6 +7,15 @@ from collections.abc import Mapping
 from abreast.core.errors import UsageError
 from abreast.core.model import Service
 
+INSTALLATION_PAGES = {
+    "go": "https://go.dev/doc/install", "cargo": "https://rustup.rs", "bundle": "https://www.ruby-lang.org/en/downloads",
+    "php": "https://www.php.net/downloads", "composer": "https://getcomposer.org/download",
+    "mvn": "https://maven.apache.org/install.html", "gradle": "https://gradle.org/install",
+    "dotnet": "https://dotnet.microsoft.com/download", "npm": "https://nodejs.org/en/download",
+    "hugo": "https://gohugo.io/installation", "zola": "https://www.getzola.org/documentation/getting-started/installation",
+}  # fmt: skip
+"""Where programs come from that commands of ``abreast init`` begin with, and that nothing in a repository installs."""
+
 _PROGRAM = re.compile(r"\s*(?:exec\s+)?([A-Za-z0-9._+/-]+)(?=\s|$)")
 
 

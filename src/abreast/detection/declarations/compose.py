@@ -5,9 +5,9 @@ from typing import Any
 
 from abreast.detection.commands import is_development
 from abreast.detection.draft import Authority, Kind, Note, ServiceDraft
+from abreast.detection.env_examples import COMPOSE_FILES
 from abreast.detection.repository import Repository, path_in
 
-FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _BACKING = re.compile(
     r"(postgres|postgis|timescale|mysql|mariadb|redis|valkey|mongo|rabbitmq|kafka|elasticsearch|opensearch|minio|memcached|nats|"
     r"clickhouse|sql-edge|mssql|meilisearch|supabase|pgvector)", re.IGNORECASE
@@ -25,7 +25,7 @@ def declare(repository: Repository) -> tuple[list[ServiceDraft], list[Note]]:
     for folder in repository.folders:
         if folder.count("/") > 2 or ".devcontainer" in folder or "test" in folder or "cypress" in folder:
             continue
-        if file := repository.has(*(path_in(folder, name) for name in FILES)):
+        if file := repository.has(*(path_in(folder, name) for name in COMPOSE_FILES)):
             found, said = _services(repository, folder, file)
             drafts += found
             notes += said
@@ -39,10 +39,13 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
     drafts: list[ServiceDraft] = []
     notes: list[Note] = []
     for name, service in services.items():
-        image, build = str(service.get("image", "")), service.get("build")
+        image, build = str(service.get("image") or ""), service.get("build")
         if build and not service.get("profiles"):
             is_reached = _is_published(service) or _is_behind_proxy(services, name)
             drafts.append(_service(repository, folder, file, name, service, Kind.WEB if is_reached else Kind.WORKER))
+        elif build and (command := _command(service)) and not is_development(command):
+            line = f"{name}: {{type: worker, run: {command}}}"
+            notes.append(Note(f"{file}: {name} belongs to a profile, so it is not deployed", line))
         elif found := _BACKING.search(image):
             notes.append(
                 Note(
@@ -50,7 +53,7 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
                     _connection_line(found[1], service),
                 )
             )
-        elif image and not _TOOLS.search(image) and _health(service):
+        elif _is_own_image(repository, folder, image) and not _TOOLS.search(image) and _health(service):
             draft = ServiceDraft(name, folder, Kind.WEB, "image")
             draft.propose("health", _health(service), f"{file}: {name}.healthcheck", Authority.CONTAINER)
             drafts.append(draft)
@@ -60,6 +63,17 @@ def _services(repository: Repository, folder: str, file: str) -> tuple[list[Serv
 def _instead(kind: str) -> str:
     """Return who runs a server that is not deployed."""
     return f"{'abreast runs PostgreSQL on `local`; elsewhere, ' if kind.lower() in _POSTGRES else ''}run it yourself"
+
+
+def _is_own_image(repository: Repository, folder: str, image: str) -> bool:
+    """Whether an image is one of this repository, by its name. The health check of another one is not about it."""
+    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+    owner = image.rpartition("/")[0].rpartition("/")[2].lower()
+    manifest = repository.json(path_in(folder, "package.json")).get("name")
+    project = repository.toml(path_in(folder, "pyproject.toml")).get("project") or {}
+    names = (repository.root.resolve().name, folder.rpartition("/")[2], manifest, project.get("name"))
+    ours = [str(own).lower() for own in names if own]
+    return bool(name) and any(name in own or own in {name, owner} for own in ours)
 
 
 def _connection_line(kind: str, service: dict[str, Any]) -> str:
@@ -105,8 +119,7 @@ def _service(
     draft = ServiceDraft(name, home, kind, "image")
     draft.propose("dockerfile", dockerfile, f"{file}: {name}", Authority.CONTAINER)
     draft.propose("context", place or ".", f"{file}: {name}", Authority.CONTAINER)
-    command = service.get("command")
-    text = " ".join(map(str, command)) if isinstance(command, list) else str(command or "")
+    text = _command(service)
     if text and not is_development(text):
         draft.propose(
             "run",
@@ -117,6 +130,11 @@ def _service(
     if health := _health(service):
         draft.propose("health", health, f"{file}: {name}.healthcheck", Authority.CONTAINER)
     return draft
+
+
+def _command(service: dict[str, Any]) -> str:
+    command = service.get("command")
+    return " ".join(map(str, command)) if isinstance(command, list) else str(command or "")
 
 
 def _is_published(service: dict[str, Any]) -> bool:

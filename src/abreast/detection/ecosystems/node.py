@@ -41,6 +41,13 @@ _PREVIEWS = re.compile(r"(svelte-kit (start|preview)|vite preview)\b")
 _NO_SERVICE = frozenset({"expo", "react-native", "electron", "@vscode/vsce", "vscode"})
 _BUNDLERS = frozenset(bundler.package for bundler in BUNDLERS)
 _BUILT_ENTRY = re.compile(r"(node|bun)( run)? (\./)?(dist|build|lib|out)/[\w./-]+")
+_BUN_ENTRY_FILES = tuple(f"{place}{name}.{suffix}" for name in ("index", "server", "main", "app")
+                         for place in ("src/", "") for suffix in ("ts", "tsx", "js"))  # fmt: skip
+_BUN_FILE = re.compile(r"\bbun(?:\s+(?:run|--?[\w-]+))*\s+([\w./-]+\.[jt]sx?)\b")
+"""The file that a script of package.json has Bun run."""
+_EXPORTS_SERVER = re.compile(r"^export default (?:\{[^}]*\bfetch\b|(?:app|api|server|hono|router)\b)", re.MULTILINE)
+_OTHER_RUNTIMES = frozenset({"wrangler", "@vercel/node", "@hono/node-server"})
+"""Packages of those who start what a file exports somewhere else."""
 _LISTENS = re.compile(r"\.listen\(|createServer\(|\bserve\(|Bun\.serve|Deno\.serve")
 
 
@@ -190,13 +197,31 @@ def _plain_server(package: NodePackage) -> ServiceDraft | None:
     elif start and (serves(package) or _starts_listener(package, package.scripts[start])):
         draft.propose("run", _as_run(package, start), f"{package.file}: scripts.{start}", Authority.PROJECT)
     elif serves(package):
-        command, source = _entry_command(package)
-        draft.propose("run", *((command, source) if command else _typescript_command(package)))
+        candidates = (_bun_command(package), _entry_command(package), _typescript_command(package))
+        draft.propose("run", *next((found for found in candidates if found[0]), ("", "")))
         draft.propose("run", *_container_entry(package), Authority.CONTAINER)
     if not draft.chosen("run"):
         return None
     _propose_build(package, None, draft)
     return draft
+
+
+def _bun_command(package: NodePackage) -> tuple[str, str]:
+    """Return the command of Bun for the file that it serves, and what says so: what it exports, or where it listens.
+
+    Bun runs TypeScript, and serves a default export with ``fetch`` on ``$PORT``: https://bun.sh/docs/api/http#export-default-syntax
+    """
+    if package.manager != "bun" or not package.tools.isdisjoint(_OTHER_RUNTIMES):
+        return "", ""
+    named = [found[1] for name in ("dev", "start") if (found := _BUN_FILE.search(package.scripts.get(name, "")))]
+    for name in dict.fromkeys((*named, str(package.manifest.get("module", "")), *_BUN_ENTRY_FILES)):
+        file = path_in(package.folder, name)
+        text = package.repository.text(file) if name else ""
+        if _EXPORTS_SERVER.search(text) or _LISTENS.search(text):
+            return f"bun {name}", f"{file}: what it exports by default" if _EXPORTS_SERVER.search(
+                text
+            ) else f"{file} listens"
+    return "", ""
 
 
 def _entry_command(package: NodePackage) -> tuple[str, str]:

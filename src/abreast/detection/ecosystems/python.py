@@ -10,6 +10,7 @@ from abreast.detection.ecosystems.python_project import PythonProject, has_manif
 from abreast.detection.repository import Repository, path_in
 
 _LISTEN = "--host 127.0.0.1 --port $PORT"
+_SETTINGS_MODULE = re.compile(r"DJANGO_SETTINGS_MODULE['\"],\s*['\"]([\w.{}]+)")
 _BIND = "--bind 127.0.0.1:$PORT"
 
 
@@ -39,9 +40,10 @@ def describe_environment(project: PythonProject, draft: ServiceDraft) -> None:
             requirement_for(missing, version): f"; {missing}, since no server for production is among its packages"
         }
         added = added if missing else {}
-        if "--exclude-newer" not in installation.command and needs_pkg_resources(project.requirement_lines()):
+        importer = needs_pkg_resources(project.pins())
+        if importer and not (importer == "gunicorn" and "--exclude-newer" in installation.command):
             added["'setuptools<81'"] = (
-                "; setuptools<81, since its gunicorn imports pkg_resources, which later ones lack"
+                f"; setuptools<81, since its {importer} imports pkg_resources, which later ones lack"
             )
         is_of_today = installation.command.startswith("pip install -r ")
         for bound in bounds_of_flask(project.requirement_lines()) if is_of_today else ():
@@ -74,6 +76,10 @@ def _propose_django(project: PythonProject, draft: ServiceDraft) -> None:
     else:
         bind = "" if repository.has(path_in(folder, "gunicorn.conf.py")) else f" {_BIND}"
         draft.propose("run", f"gunicorn {package}.wsgi{bind}", file)
+    server = _settings_of_server(repository, path_in(folder, package.replace(".", "/")))
+    if server and server != settings:
+        source = f"{package}/wsgi.py; manage.py has {settings}"
+        draft.propose("env.DJANGO_SETTINGS_MODULE", server, source, Authority.PROJECT)
     if found := next(
         (
             each
@@ -85,9 +91,15 @@ def _propose_django(project: PythonProject, draft: ServiceDraft) -> None:
         draft.propose("build.run", "python manage.py collectstatic --noinput", f"{found}: STATIC_ROOT")
 
 
+def _settings_of_server(repository: Repository, folder: str) -> str:
+    """Return the settings that a server of Django starts with, where nobody names others: "" if nothing says so."""
+    texts = (repository.text(path_in(folder, name)) for name in ("wsgi.py", "asgi.py"))
+    return next((found[1] for text in texts if (found := _SETTINGS_MODULE.search(text))), "")
+
+
 def django_settings(repository: Repository, folder: str) -> str:
     """Return the settings module that manage.py names."""
-    found = re.search(r"DJANGO_SETTINGS_MODULE['\"],\s*['\"]([\w.{}]+)", repository.text(path_in(folder, "manage.py")))
+    found = _SETTINGS_MODULE.search(repository.text(path_in(folder, "manage.py")))
     if found:
         return found[1]
     file = next((name for name in repository.below(folder, "/settings.py")), f"{folder}/config/settings.py")

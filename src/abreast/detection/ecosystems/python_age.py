@@ -1,7 +1,7 @@
 """What a project in Python was written for, where its files do not say so: versions of its time."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import date, timedelta
 
 STALE_AFTER = timedelta(days=365)
@@ -20,6 +20,12 @@ Source: https://docs.djangoproject.com/en/stable/faq/install/
 """
 _BROUGHT_BY_FLASK_1 = {"jinja2": "<3.1", "markupsafe": "<2.1", "itsdangerous": "<2.1", "werkzeug": "<2.1"}
 _BROUGHT_BY_FLASK_2 = {"werkzeug": "<3"}
+_TESTED = re.compile(
+    r"^\s*(?:python-version|env_?list)\s*[:=](.*(?:\n\s+(?:-\s*)?['\"]?(?:py)?[23][\w.]*['\"]?,?(?=\n|$))*)",
+    re.MULTILINE,
+)
+"""Where a workflow of GitHub and tox name versions of Python, in one line or one a line."""
+
 _BROUGHT_IN = frozenset({"werkzeug", "markupsafe", "asgiref", "starlette", "anyio", "sniffio", "h11", "urllib3"})
 """Packages that others bring: a list that pins one of them is a lock."""
 
@@ -36,19 +42,48 @@ def python_of_django(lines: Collection[str], ours: tuple[int, ...]) -> tuple[str
     return "", ""
 
 
+def python_of_its_time(committed: date | None, today: date) -> str:
+    """Return the newest Python at a last commit that is more than a year old, "" for a younger or an older one."""
+    if committed is None or today - committed < STALE_AFTER:
+        return ""
+    return next((version for version, day in reversed(_RELEASES.items()) if day <= committed), "")
+
+
+def python_under_test(texts: Iterable[str], ours: str) -> str:
+    """Return the Python that workflows of CI and tox test with: ``ours`` if it is one, or else the newest; or "".
+
+    Those before 3.8 do not count: hardly a machine has one, and packages of today do not install there.
+    """
+    named = (found for text in texts for found in _TESTED.findall(text))
+    versions = {
+        ".".join(pair) for found in named for pair in re.findall(r"\b(?:py)?([23])\.?(\d{1,2})\b(?!\.?\*)", found)
+    }
+    newest = max(versions & _RELEASES.keys(), key=list(_RELEASES).index, default="")
+    return ours if ours in versions else newest
+
+
 def requirement_for(package: str, python: str) -> str:
     """Return a server as a requirement for pip, which does not ask for the Python of a package before version 9."""
     return "'gunicorn<21'" if package == "gunicorn" and python.endswith("<3.7") else package
 
 
-def needs_pkg_resources(lines: Collection[str]) -> bool:
-    """Whether a list pins a gunicorn that imports ``pkg_resources``, and no setuptools, which has it before version 81.
+def needs_pkg_resources(lines: Collection[str]) -> str:
+    """Return the pinned package that imports ``pkg_resources``, "" if none does or setuptools is pinned, too.
+
+    setuptools has it before version 81. A gunicorn before 21 does not start without it, and Flask before 2.1 finds no
+    commands of its extensions.
 
     Sources: https://docs.gunicorn.org/en/stable/2023-news.html (21.0),
-    https://setuptools.pypa.io/en/latest/pkg_resources.html
+    https://setuptools.pypa.io/en/latest/pkg_resources.html, https://flask.palletsprojects.com/en/stable/changes/ (2.1)
     """
-    pins = {found[1].lower(): int(found[2]) for line in lines if (found := re.match(r"\s*([\w-]+)\s*==\s*(\d+)", line))}
-    return pins.get("gunicorn", 21) < 21 and "setuptools" not in pins
+    pinned = (re.match(r"\s*([\w-]+)\s*==\s*(\d+)(?:\.(\d+))?", line) for line in lines)
+    pins = {found[1].lower(): (int(found[2]), int(found[3] or 0)) for found in pinned if found}
+    if "setuptools" in pins:
+        return ""
+    if pins.get("gunicorn", (21,)) < (21,):
+        return "gunicorn"
+    has_commands = "flask-migrate" in {name.replace("_", "-") for name in pins}
+    return "flask" if has_commands and pins.get("flask", (2, 1)) < (2, 1) else ""
 
 
 def bounds_of_flask(lines: Collection[str]) -> list[str]:

@@ -9,7 +9,13 @@ from typing import Any
 from abreast.core.changes.watch_patterns import match_files
 from abreast.detection.dockerfiles import parse_dockerfile
 from abreast.detection.ecosystems.node_package import Installation
-from abreast.detection.ecosystems.python_age import index_date, is_lock, python_of_django
+from abreast.detection.ecosystems.python_age import (
+    index_date,
+    is_lock,
+    python_of_django,
+    python_of_its_time,
+    python_under_test,
+)
 from abreast.detection.repository import Repository, parents, path_in, relative_to
 
 MANIFESTS = ("pyproject.toml", "requirements.txt", "Pipfile", "setup.py", "requirements")
@@ -18,13 +24,14 @@ REQUIREMENT_FILES = (
     "requirements/common.txt", "requirements.in",
 )  # fmt: skip
 DEVELOPMENT_FILES = (
-    "requirements-dev.txt", "requirements-test.txt", "requirements_dev.txt", "dev-requirements.txt",
-    "test-requirements.txt", "requirements/dev.txt", "requirements/test.txt",
-    "requirements/tests.txt", "requirements/local.txt",
-    "requirements/development.txt",
+    "requirements-test.txt", "requirements-tests.txt", "test-requirements.txt", "requirements/test.txt",
+    "requirements/tests.txt", "requirements-dev.txt", "requirements_dev.txt", "dev-requirements.txt",
+    "requirements/dev.txt", "requirements/local.txt", "requirements/development.txt",
 )  # fmt: skip
+"""Lists of what tests need, those for tests alone first."""
 _NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?")
 _VERSION = re.compile(r"(\d+\.\d+)")
+_NOTHING_SAYS = "no file says which: that of this machine"
 
 
 class PythonProject:
@@ -150,11 +157,32 @@ class PythonProject:
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         found = _VERSION.search(text)
         if not found:
-            return here, "no file says which: that of this machine"
+            return self._tested_version(here) or self._version_of_its_time(here) or (here, _NOTHING_SAYS)
         lowest, ours = _numbers(found[1]), _numbers(here)
         highest = re.search(r"<\s*(\d+\.\d+)", text)
         fits = ours >= lowest and not (highest and ours >= _numbers(highest[1])) and not text.startswith(("==", "~"))
         return (here if fits and not self._is_old() else found[1]), f"{file}: requires {text}"
+
+    def _tested_version(self, here: str) -> tuple[str, str] | None:
+        texts = {
+            file: self.repository.text(file)
+            for file in (path_in(self.home, "tox.ini"), *self.repository.below(".github/workflows", ".yml", ".yaml"))
+        }
+        version = python_under_test(texts.values(), here)
+        source = next((file for file, text in texts.items() if python_under_test([text], here) == version), "")
+        return (version, f"{source} tests with it") if version else None
+
+    def _version_of_its_time(self, here: str) -> tuple[str, str] | None:
+        """Return the newest Python at the last commit, if that is old and the versions of the packages are, too."""
+        version = python_of_its_time(self.repository.last_commit, datetime.now(UTC).date())
+        if not version or _numbers(version) >= _numbers(here) or not self._has_pins():
+            return None
+        return version, f"no file says which: the newest at the last commit, {self.repository.last_commit}"
+
+    def _has_pins(self) -> bool:
+        lines = [line for line in self.requirement_lines() if line.split("#")[0].strip()]
+        locks = (path_in(self.home, lock) for lock in ("Pipfile.lock", "poetry.lock", "pdm.lock"))
+        return bool(self.repository.has(*locks)) or (bool(lines) and all("==" in line for line in lines))
 
     def _is_old(self) -> bool:
         """Whether a lock file was written for an older Python than this machine's, as pydantic 1 shows."""
@@ -168,10 +196,12 @@ class PythonProject:
         names = set(_names(texts)) | {normalized(name) for name in poetry.get("dependencies", {})}
         pipfile = self.repository.toml(path_in(self.home, "Pipfile"))
         names |= {normalized(name) for name in pipfile.get("packages", {})}
+        lock = self.repository.json(path_in(self.home, "Pipfile.lock"))
+        names |= {normalized(name) for name in _table(lock, "default")}
         if not names:
             names |= self._setup_packages()
         is_locked = names and self.repository.has(
-            *(path_in(self.home, lock) for lock in ("uv.lock", "poetry.lock", "pdm.lock"))
+            *(path_in(self.home, lock) for lock in ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"))
         )
         for file in () if is_locked else REQUIREMENT_FILES:
             names |= set(_names(self._requirement_lines(path_in(self.home, file), set())))
@@ -191,6 +221,13 @@ class PythonProject:
         file = self.repository.has(*(path_in(self.home, name) for name in REQUIREMENT_FILES))
         return list(self._requirement_lines(file, set()))
 
+    def pins(self) -> list[str]:
+        """Return its packages with their versions, as a list has them: of a lock of pipenv, or of its list."""
+        locked = _table(self.repository.json(path_in(self.home, "Pipfile.lock")), "default")
+        if not self.uses_pipenv or not locked:
+            return self.requirement_lines()
+        return [f"{name}{entry.get('version', '')}" for name, entry in locked.items() if isinstance(entry, dict)]
+
     def _setup_packages(self) -> set[str]:
         found = re.search(r"install_requires\s*=\s*\[([^\]]*)", self.repository.text(path_in(self.home, "setup.py")))
         return set(_names(re.findall(r"['\"]([^'\"]+)", found[1]))) if found else set()
@@ -206,13 +243,22 @@ class PythonProject:
             elif not line.lstrip().startswith(("#", "-")):
                 yield line
 
-    def development_file(self) -> str:
-        """Return the file with the packages of its tests, as seen from its folder; "" if there is none."""
+    @property
+    def uses_pipenv(self) -> bool:
+        """Whether pipenv installs its packages. Those for development it leaves out."""
+        return any("pipenv" in installation.command for installation in self.installations())
+
+    def development_installation(self) -> str:
+        """Return the command that installs the packages of its tests, "" if nothing lists them."""
+        if self.uses_pipenv and self.development:
+            return f"{self.installations()[0].command} --dev"
         file = self.repository.has(*(path_in(self.home, name) for name in DEVELOPMENT_FILES))
-        return relative_to(file, self.folder) if file else ""
+        return f"pip install -r {relative_to(file, self.folder)}" if file else ""
 
     def development_packages(self) -> frozenset[str]:
-        """Return the packages of that file."""
+        """Return the packages that this command installs."""
+        if self.uses_pipenv and self.development:
+            return self.development
         file = self.repository.has(*(path_in(self.home, name) for name in DEVELOPMENT_FILES))
         return frozenset(_names(self._requirement_lines(file, set()))) if file else frozenset()
 
