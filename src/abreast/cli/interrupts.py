@@ -43,6 +43,8 @@ class InterruptHandler:
     ) -> None:
         for sign in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(sign)
+        if self._is_terminated:  # one more is the same request, also while the end is told and sent
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def _on_interrupt(self, sign: signal.Signals) -> None:
         if sign is signal.SIGTERM and self._is_terminated:
