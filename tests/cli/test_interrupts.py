@@ -15,7 +15,8 @@ async def command(signals):
     with InterruptHandler(display, ledger, lambda: SimpleNamespace(deployment="01M")) as handler:
         for _ in range(signals):
             os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(0)
+            while not handler.turned_back:
+                await asyncio.sleep(0)
     return handler.turned_back
 
 for signals in {signals}:
