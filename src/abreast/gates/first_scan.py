@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from abreast.core.gates import Finding, Gate
 from abreast.gates.interface import CommandOutcome, GateContext
-from abreast.gates.secret_scan import scan_secrets
+from abreast.gates.secret_scan import link_or_copy, scan_secrets
 
 
 def find_known_secrets(
@@ -32,7 +31,7 @@ def _context(
         for file in files:
             target = into / "files" / file
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / file, target)
+            link_or_copy(root / file, target)
         yield into
         portions = await asyncio.to_thread(export_history, into.with_name("history"))
         while portion := await asyncio.to_thread(next, portions, None):

@@ -179,12 +179,16 @@ def _link_by_number(root: Path, into: Path) -> list[str]:
     into.mkdir()
     paths = sorted(_own_files(root))
     for number, path in enumerate(paths):
-        file = into / f"{number}{_suffix(root / path)}"
-        try:
-            file.hardlink_to(root / path)
-        except OSError:  # on another file system
-            shutil.copyfile(root / path, file)
+        link_or_copy(root / path, into / f"{number}{_suffix(root / path)}")
     return paths
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Let a scanner read a file under another path."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # on another file system, or of somebody else
+        shutil.copyfile(source, target)
 
 
 def _own_files(root: Path) -> Iterator[str]:
