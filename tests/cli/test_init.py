@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import fork_server
+from abreast.cli.commands.init import without_faults
 from detection_examples import EXPRESS, HELLO, NODE_API, SERVER, Files
 from sample_project import SampleProject, eventually, free_ports
 from terminal import Terminal, print_screen_on_failure
@@ -264,6 +265,41 @@ def test_folders_of_any_name(tmp_path: Path) -> None:
     services = yaml.safe_load((tmp_path / "abreast.yml").read_text())["services"]
     assert services["my-api"]["folder"] == "my api"
     assert set(services) == {"my-api", "p-" + "9" * 38}
+
+
+def test_of_two_services_with_the_same_fixed_port_the_second_has_none(tmp_path: Path) -> None:
+    for name in ("api", "web"):
+        code = "require('express')().listen(3000)\n"
+        write(tmp_path, {f"{name}/package.json": EXPRESS, f"{name}/package-lock.json": "{}", f"{name}/server.js": code})
+    told = init(tmp_path)
+    assert yaml.safe_load((tmp_path / "abreast.yml").read_text())["environments"] == {
+        "local": {"api": {"local": {"app_port": 3000}}, "web": {"local": {}}}
+    }
+    assert "# left out, since abreast refuses it: environments.local.web.local.app_port: port 3000 is also used" in told
+    assert "        # app_port: 3000" in told
+    commit(tmp_path)
+    assert fork_server.run_command(tmp_path, "config").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("faulty", "line", "expected"),
+    [
+        ("  api:\n    folder: api\n    build: {}\n    run: ./run\n    helth: /\n", "helth: /", {"run": "./run"}),
+        ("  api:\n    # why\n    type: wrker\n    run: ./run\n", "type: wrker", {"run": "./run"}),
+        ("  api:\n    run: ./run\n    env:\n      PORT: 80\n", "PORT: 80", {"run": "./run", "env": {}}),
+    ],
+)
+def test_what_is_invalid_is_a_comment_that_says_why(faulty: str, line: str, expected: dict[str, object]) -> None:
+    text = without_faults(f"project: shop\nservices:\n{faulty}environments:\n  local: {{}}\n")
+    assert expected.items() <= yaml.safe_load(text)["services"]["api"].items()
+    before, after = text.split(f"# {line}\n")
+    assert before.splitlines()[-2].lstrip().startswith("# left out, since abreast refuses it: services.api")
+    assert "environments:" in after
+
+
+def test_a_file_without_anything_that_is_valid_says_so() -> None:
+    text = without_faults("project: shop\nservices:\n  api:\n    test: x\nenvironments:\n  local: {}\n")
+    assert "# left out, since abreast refuses it" in text
 
 
 def test_it_is_quick_because_it_imports_little() -> None:

@@ -303,7 +303,9 @@ class EnvironmentResolver:
             yield self.document.fault((*path, "app_port"), "only a service with `run` listens by itself", at_key=True)
         for other, theirs in settings.items():
             if "app_port" in own and own["app_port"] in _ports(theirs, is_own=other == service):
-                message = f"port {own['app_port']} is also used by {other}; set another port for users"
+                is_app = other != service and own["app_port"] == theirs.get("app_port")
+                remedy = "let the code of one of them read PORT" if is_app else "set another port for users"
+                message = f"port {own['app_port']} is also used by {other}; {remedy}"
                 yield self.document.fault((*path, "app_port"), message)
             if other == service or "port" not in own or own["port"] != theirs.get("port"):
                 continue

@@ -36,6 +36,43 @@ def write_yaml(draft: Draft) -> str:
     return "\n".join(lines) + "\n"
 
 
+def comment_out(text: str, number: int, why: str) -> str:
+    """Return a written text without what stands at a line, counted from 1, and below it: as a comment that says why.
+
+    Only comments are added if that is a key of the whole file, which no file does without.
+    """
+    lines = text.splitlines()
+    first = number - 1
+    depth = _depth(lines[first])
+    after = next((at for at, line in enumerate(lines) if at > first and _depth(line) <= depth), len(lines))
+    indent = " " * depth
+    told = [f"{indent}# left out, since abreast refuses it: {why}"]
+    if depth:
+        kept, taken = [*_close(lines[:first], lines[after:], depth)], lines[first:after]
+        told += [line if line.lstrip().startswith("#") else f"{indent}# {line[depth:]}" for line in taken]
+    else:
+        kept, after = lines[:first], first
+    return "\n".join([*kept, *told, *lines[after:]]) + "\n"
+
+
+def _close(before: list[str], after: list[str], depth: int) -> Iterator[str]:
+    """Yield the lines before what goes, where a key that has nothing left below it gets ``{}``."""
+    above = max((at for at, line in enumerate(before) if _is_key(line) and _depth(line) < depth), default=-1)
+    siblings = [line for line in before[above + 1 :] if _is_key(line)]
+    following = next((line for line in after if _is_key(line)), "")
+    is_empty = not siblings and _depth(following) < depth
+    for at, line in enumerate(before):
+        yield re.sub(r":(?=\s|$)", ": {}", line, count=1) if at == above and is_empty else line
+
+
+def _is_key(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def _local_lines(draft: Draft) -> Iterator[str]:
     """Yield the environment of this machine, with the variables that differ there."""
     services = {service.name: [*_local_settings(service)] for service in draft.services}

@@ -5,19 +5,21 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import yaml
 
 from abreast.cli.lazy import load
 from abreast.cli.working_directory import working_directory
 from abreast.config.files import CONFIG_FILE
-from abreast.core.errors import UsageError
+from abreast.core.errors import ConfigError, UsageError
 from abreast.detection.detect import draft_config
 from abreast.detection.draft import LOCAL, Draft, Question
-from abreast.detection.yaml_text import write_value, write_yaml
+from abreast.detection.yaml_text import comment_out, write_value, write_yaml
 from abreast.gates.scanner_program import find_program
 
 SCANNER = "kingfisher"
@@ -50,7 +52,7 @@ def _write_config(folder: Path, *, yes: bool) -> int:
         for question in list(draft.questions()):
             _ask(draft, question)
     _add_gates(draft, folder)
-    text = write_yaml(draft)
+    text = without_faults(write_yaml(draft))
     if not put_in_place(folder, {CONFIG_FILE: text}, yes=yes):
         return 0
     print(text, end="")
@@ -61,6 +63,32 @@ def _write_config(folder: Path, *, yes: bool) -> int:
         print(f"# a secret? {entry['rule']} in {entry['path']}: look at it until {entry['expires']}, when it blocks")
     print("# next: abreast doctor")
     return 0
+
+
+def without_faults(text: str) -> str:
+    """Return the text of an abreast.yml, with what makes it invalid as a comment.
+
+    One fault at a time, the last one first: of two services that cannot have the same, the first one has it.
+    """
+    from abreast.config.load import load_config  # noqa: PLC0415 (imports much)
+    from abreast.wiring.assembly import PLUGIN_SETTINGS  # noqa: PLC0415 (imports much)
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / CONFIG_FILE
+        while True:
+            file.write_text(text)
+            try:
+                project = load_config(file, {}, PLUGIN_SETTINGS)
+                for name in project.environments:
+                    project.environment(name, needs_values=False)
+            except ConfigError as error:
+                fault = max(error.faults, key=lambda fault: fault.line)
+                shorter = comment_out(text, fault.line, fault.message)
+                if yaml.safe_load(shorter) == yaml.safe_load(text):
+                    return shorter
+                text = shorter
+            else:
+                return text
 
 
 def _ask(draft: Draft, question: Question) -> None:
