@@ -73,6 +73,59 @@ def test_an_old_gunicorn_gets_the_pkg_resources_that_it_imports(tmp_path: Path, 
     assert backend(tmp_path, files)["build"]["install"] == f"pip install -r requirements.txt{added}"
 
 
+WITHOUT_MANIFEST = {
+    "manage.py": MANAGE, "shop/wsgi.py": "", "shop/urls.py": "from django.urls import path\nfrom pages import views\n",
+    "shop/settings.py": "INSTALLED_APPS = [\n    'django.contrib.auth',\n    'rest_framework',\n    'pages',\n]\n",
+    "pages/views.py": "import os, json\n", "pages/models.py": "from . import views\na = models.ImageField()\n",
+}  # fmt: skip
+
+
+def test_code_without_a_manifest_gets_what_it_imports(tmp_path: Path) -> None:
+    install = backend(tmp_path, WITHOUT_MANIFEST)["build"]["install"]
+    assert install == "pip install django djangorestframework pillow gunicorn"
+    assert "# no file lists packages: its imports; gunicorn" in write_yaml(draft_config(tmp_path))
+
+
+def test_packages_of_old_code_without_a_manifest_are_of_its_time(tmp_path: Path) -> None:
+    install = committed(tmp_path, {**WITHOUT_MANIFEST, ".python-version": "3.11"}, "2024-05-01")["build"]["install"]
+    assert install == "uv pip install --exclude-newer 2024-05-01 django djangorestframework pillow gunicorn"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"pages/views.py": "import shap"}, "nothing says which ones have shap"),
+        ({"environment.yml": "dependencies: [django]"}, "environment.yml lists packages in a way of its own"),
+    ],
+)
+def test_what_a_missing_manifest_leaves_open_is_said(more: Files, why: str, tmp_path: Path) -> None:
+    assert "install" not in backend(tmp_path, {**WITHOUT_MANIFEST, **more}).get("build", {})
+    written = " ".join(write_yaml(draft_config(tmp_path)).replace("\n#  ", "").split())
+    assert "the root: no install, since" in written
+    assert why in written
+
+
+def test_an_application_without_a_manifest_is_a_service(tmp_path: Path) -> None:
+    found = backend(
+        tmp_path / "one", {"back/main.py": "import uvicorn\n", "back/app/__init__.py": "", "back/app/api.py": HELLO}
+    )
+    assert found["folder"] == "back"
+    assert found["run"].startswith("uvicorn app.api:app ")
+    assert found["build"]["install"] == "pip install fastapi uvicorn"
+    script = "import streamlit as st\ntry:\n    import faster\nexcept ImportError:\n    pass\n"
+    assert backend(tmp_path / "two", {"app.py": script})["build"]["install"] == "pip install streamlit"
+
+
+def test_code_beside_a_manifest_is_no_service_of_its_own(tmp_path: Path) -> None:
+    files = {**FASTAPI, "tool/app.py": "from flask import Flask\napp = Flask(__name__)\n"}
+    assert backend(tmp_path / "above", files)["run"].startswith("uvicorn")
+    files = {
+        "app.py": "from flask import Flask\napp = Flask(__name__)\n",
+        **{f"api/{n}": t for n, t in FASTAPI.items()},
+    }
+    assert backend(tmp_path / "below", files)["folder"] == "api"
+
+
 # ── Node ────────────────────────────────────────────────────────────────────────────────────────
 
 

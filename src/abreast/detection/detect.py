@@ -7,6 +7,7 @@ from abreast.detection.commands import is_development, listen_on_port, steps, ta
 from abreast.detection.database import propose_database
 from abreast.detection.draft import LOCAL, Authority, Draft, Kind, Note, ServiceDraft, valid_name
 from abreast.detection.ecosystems.python_apps import find_applications
+from abreast.detection.ecosystems.python_project import PythonProject
 from abreast.detection.ecosystems.table_commands import makes_tables_at_start
 from abreast.detection.env_examples import OWN_PORTS
 from abreast.detection.health import propose_health
@@ -98,6 +99,9 @@ def _finish_service(repository: Repository, service: ServiceDraft, notes: list[N
     _remove_preparations_from_run(service)
     propose_variables(repository, service)
     _name_flask_app(repository, service)
+    if service.ecosystem == "python" and not service.chosen("build.install"):
+        missing, name = PythonProject(repository, service.folder).missing_packages(), service.folder or "the root"
+        notes += [Note(f"{name}: no install, since {missing}", "build: {install: pip install …}")] if missing else []
 
 
 def _start_alone(repository: Repository, service: ServiceDraft) -> None:

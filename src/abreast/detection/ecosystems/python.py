@@ -6,8 +6,9 @@ from collections.abc import Callable
 from abreast.detection.draft import Authority, Kind, ServiceDraft
 from abreast.detection.ecosystems.python_age import bounds_of_flask, needs_pkg_resources, requirement_for
 from abreast.detection.ecosystems.python_apps import Application, find_applications
+from abreast.detection.ecosystems.python_imports import imports_framework
 from abreast.detection.ecosystems.python_project import PythonProject, has_manifest
-from abreast.detection.repository import Repository, path_in
+from abreast.detection.repository import Repository, is_inside, parents, path_in
 
 _LISTEN = "--host 127.0.0.1 --port $PORT"
 _SETTINGS_MODULE = re.compile(r"DJANGO_SETTINGS_MODULE['\"],\s*['\"]([\w.{}]+)")
@@ -17,7 +18,7 @@ _BIND = "--bind 127.0.0.1:$PORT"
 def detect(repository: Repository, folder: str) -> ServiceDraft | None:
     """Return the service of a folder in Python, None if it has none."""
     is_django = "manage.py" in repository.names(folder) and "django" in repository.text(path_in(folder, "manage.py"))
-    if not is_django and not has_manifest(repository, folder):
+    if not is_django and not has_manifest(repository, folder) and not _lacks_manifest(repository, folder):
         return None
     project = PythonProject(repository, folder)
     draft = ServiceDraft("", folder, Kind.WEB, "python", packages=project.packages)
@@ -28,6 +29,14 @@ def detect(repository: Repository, folder: str) -> ServiceDraft | None:
         return None
     describe_environment(project, draft)
     return draft
+
+
+def _lacks_manifest(repository: Repository, folder: str) -> bool:
+    """Whether an application lies in a folder, for which no file lists packages: here, above or below."""
+    if not imports_framework(repository, folder, frozenset(_FRAMEWORKS)):
+        return False
+    below = (other for other in repository.folders if is_inside(other, folder))
+    return not any(has_manifest(repository, other) for other in (*parents(folder), *below))
 
 
 def describe_environment(project: PythonProject, draft: ServiceDraft) -> None:

@@ -16,6 +16,7 @@ from abreast.detection.ecosystems.python_age import (
     python_of_its_time,
     python_under_test,
 )
+from abreast.detection.ecosystems.python_imports import ImportedPackages, imported_packages, list_of_packages
 from abreast.detection.repository import Repository, parents, path_in, relative_to
 
 MANIFESTS = ("pyproject.toml", "requirements.txt", "Pipfile", "setup.py", "requirements")
@@ -44,6 +45,8 @@ class PythonProject:
         self.pyproject = repository.toml(path_in(self.home, "pyproject.toml"))
         self.workspace = next((above for above in parents(self.home) if self._is_member_of(above)), self.home)
         self.packages, self.development = self._read_packages()
+        self.imported = self._read_imports()
+        self.packages |= set(self.imported.packages)
 
     def _is_member_of(self, above: str) -> bool:
         if above == self.home:
@@ -86,6 +89,27 @@ class PythonProject:
         if self.pyproject.get("project", {}).get("dependencies") or repository.has(path_in(self.home, "setup.py")):
             file = repository.has(path_in(self.home, "pyproject.toml"), path_in(self.home, "setup.py"))
             yield Installation(f"pip install {up or '.'}", file)
+        if self.imported.packages and not self.missing_packages():
+            day = index_date(repository.last_commit, self.version()[0], datetime.now(UTC).date())
+            tool = f"uv pip install --exclude-newer {day}" if day else "pip install"
+            why = f", of the last commit, {day}" if day else ""
+            yield Installation(
+                f"{tool} {' '.join(self.imported.packages)}", f"no file lists packages: its imports{why}"
+            )
+
+    def _read_imports(self) -> ImportedPackages:
+        is_listed = has_manifest(self.repository, self.home)
+        return ImportedPackages((), ()) if is_listed else imported_packages(self.repository, self.folder)
+
+    def missing_packages(self) -> str:
+        """Return why nothing says what code without a manifest needs, "" if its imports do, or if it has one."""
+        imported = self.imported
+        if not imported.packages and not imported.unknown:
+            return ""
+        if name := list_of_packages(self.repository, self.folder):
+            return f"{path_in(self.folder, name)} lists packages in a way of its own"
+        names = ", ".join(imported.unknown[:5])
+        return f"no file lists packages, and nothing says which ones have {names}" if names else ""
 
     def _index_date(self, file: str) -> str:
         """Return the day of the packages to install from a list that is no lock file; "" for those of today."""
@@ -108,7 +132,7 @@ class PythonProject:
         tool = "uv pip install" if command.startswith("uv ") else "pip install"
         return (
             f"{command} {' '.join(names)}"
-            if re.match(r"(uv )?pip install .*-r ", f"{command} ")
+            if re.match(r"(uv )?pip install (.*-r |(--exclude-newer \S+ )?\w)", f"{command} ")
             else f"{command} && {tool} {' '.join(names)}"
         )
 
