@@ -130,6 +130,25 @@ def test_code_beside_a_manifest_is_no_service_of_its_own(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("wanted", "option"),
+    [
+        ({"react-scripts": "3.4.3", "typescript": "^4.0.2"}, " --legacy-peer-deps"),
+        ({"react-scripts": "5.0.1", "typescript": "~5.2"}, " --legacy-peer-deps"),
+        ({"react-scripts": "5.0.1", "typescript": "^4.9"}, ""),
+        ({"react-scripts": "5.0.1", "typescript": "^4 || ^5"}, ""),
+        ({"react-scripts": "5.0.1"}, ""),
+        ({"react-scripts": "^4", "@material-ui/core": "^4.12.0", "react": "^18.2.0"}, " --legacy-peer-deps"),
+        ({"react-scripts": "^4", "@material-ui/core": "^4.12.0", "react": "latest"}, ""),
+    ],
+)
+def test_npm_is_told_to_take_peers_that_packages_refuse(wanted: dict[str, str], option: str, tmp_path: Path) -> None:
+    manifest = package({"build": "react-scripts build"}, dependencies=wanted)
+    assert backend(tmp_path, {"package.json": manifest})["build"]["install"] == f"npm install{option}"
+    locked = backend(tmp_path, {"package.json": manifest, "yarn.lock": ""})["build"]["install"]
+    assert "peer" not in locked, "npm alone refuses them"
+
+
+@pytest.mark.parametrize(
     ("engines", "nvmrc", "oldest"),
     [
         (">=22.0.0", "", "22"),

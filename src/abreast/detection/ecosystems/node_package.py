@@ -6,6 +6,7 @@ from typing import Any
 
 from abreast.core.changes.watch_patterns import match_files
 from abreast.detection.ecosystems.node_locks import missing_package, missing_peer
+from abreast.detection.ecosystems.node_peers import refused_peer
 from abreast.detection.repository import Repository, is_inside, parents, path_in, relative_to
 
 LOCK_FILES = {
@@ -118,7 +119,9 @@ class NodePackage:
             locks = {pinned: locks[pinned]}
         if not locks:
             source = f"{self.file}: there is no lock file"
-            return [Installation(f"{self.manager} install{self._with_root(self.manager)}", source)]
+            refused = refused_peer(self.dependencies) if self.manager == "npm" else ""
+            option, why = (" --legacy-peer-deps", f"; {refused}") if refused else ("", "")
+            return [Installation(f"{self.manager} install{self._with_root(self.manager)}{option}", source + why)]
         missing = {manager: self._missing(manager, lock) for manager, lock in locks.items()}
         complete_first = sorted(locks, key=lambda manager: missing[manager] != "")
         return [self._installation(manager, locks[manager], missing[manager] or "") for manager in complete_first]
