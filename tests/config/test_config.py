@@ -136,6 +136,9 @@ def test_a_worker_and_a_scheduled_command_have_no_port(tmp_path: Path) -> None:
             "4:70: services.api.database.down: only allowed with `command`"]),
         ("{run: serve}", "{run: serve, database: {url: 'postgresql://shop:pa55word@db/shop'}}", [
             "4:37: services.api.database.url: plain-text secret; write ${NAME} and set that variable where abreast runs"]),
+        ("{run: serve}", "{run: serve, database: {url: 'postgresql:///s', variables: {DB_URL: mysql+aiomysql}}}", [
+            ("4:76: services.api.database.variables.DB_URL: expected host, port, user, password, database, connectionString, "
+            'or the scheme of a URL such as postgresql+asyncpg, found "mysql+aiomysql"')]),
         ("{run: serve}", "{run: serve, database: {url: 'sqlite:///s.db', variables: {PORT: port, DB_HOST: host}}}", [
             "4:55: services.api.database.variables: only a URL of PostgreSQL has such parts, and this one is of SQLite",
             "4:67: services.api.database.variables.PORT: set by abreast; choose another name"]),

@@ -17,13 +17,14 @@ from sample_project import SampleProject, eventually
 TEMPLATE = "${SHOP_DATABASE_URL:-postgresql:///shop}"
 PARTS = {
     "DB_HOST": "host", "DB_PORT": "port", "DB_USERNAME": "user", "DB_PASSWORD": "password", "DB_NAME": "database",
-    "DB_URL": "connectionString",
+    "DB_URL": "connectionString", "DB_ASYNC_URL": "postgresql+asyncpg",
 }  # fmt: skip
 PROVES_PARTS = """
 login = os.environ["DB_USERNAME"] + ":" + os.environ["DB_PASSWORD"]
 print("a careless program tells", login, url, flush=True)
 place = os.environ["DB_HOST"] + ":" + os.environ["DB_PORT"] + "/" + os.environ["DB_NAME"]
 if not os.environ["DB_URL"] == url == f"postgresql://{login}@{place}": raise Exception("not the parts of the URL")
+if os.environ["DB_ASYNC_URL"] != url.replace("postgresql:", "postgresql+asyncpg:"): raise Exception("another URL")
 db.execute("SELECT product FROM orders LIMIT 1")
 """
 

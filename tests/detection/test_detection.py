@@ -248,6 +248,31 @@ def test_versions_are_read_where_they_are_written(tmp_path: Path) -> None:
     assert services(tmp_path / "node", node)["backend"]["node"] == "22"
 
 
+@pytest.mark.parametrize(
+    ("second", "variables"),
+    [
+        ("DATABASE_ASYNC_URL=postgresql+asyncpg://app:app@localhost/app", {"DATABASE_ASYNC_URL": "postgresql+asyncpg"}),
+        ("DIRECT_URL=postgresql://app:app@localhost/app", {"DIRECT_URL": "connectionString"}),
+        ("OTHER_URL=postgresql://app:app@localhost/other", None),
+        ("TEST_DATABASE_URL=postgresql://app:app@localhost/app", None),
+    ],
+)
+def test_a_second_url_of_a_database_follows_the_first(
+    second: str, variables: dict[str, str] | None, tmp_path: Path
+) -> None:
+    settings = "class Settings(BaseSettings):\n    DATABASE_URL: PostgresDsn\n"
+    name = second.partition("=")[0]
+    files = {
+        "requirements.txt": "fastapi\nuvicorn\nasyncpg\npydantic-settings\n",
+        "main.py": HELLO,
+        "config.py": f"{settings}    {name}: PostgresDsn\n",
+        ".env.example": f"DATABASE_URL=postgresql://app:app@localhost/app\n{second}\n",
+    }
+    service = services(tmp_path, files)["backend"]
+    assert service["database"].get("variables") == variables
+    assert (name in service.get("env", {})) is (variables is None and name == "OTHER_URL")
+
+
 # ── what is left out, and what is asked ─────────────────────────────────────────────────────────
 
 

@@ -24,6 +24,9 @@ STORE_PATTERN = r"^(s3|gs|az|file)://.+"
 ROUTE_PATTERN = r"^(/[A-Za-z0-9._~-]+)+$"
 BRANCH_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$"
 TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
+DATABASE_PART_PATTERN = (
+    r"^(host|port|user|password|database|connectionString|postgres(ql)?(\+[A-Za-z][A-Za-z0-9_.-]*)?)$"
+)
 FLAG_PATTERN = r"^[a-z][a-z0-9_]{0,49}$"
 
 PYTHON_PATTERN = r"^(auto|\d+(\.\d+){0,2}|((~=|[<>]=?|[!=]=) ?\d+(\.\d+)*(\.\*)?( ?, ?|$))+)$"
@@ -40,6 +43,8 @@ PATTERN_MEANINGS: Mapping[str, str] = {
     TABLE_PATTERN: "the name of a table such as abreast_migrations: lower-case letters, digits and underscores",
     EMAIL_PATTERN: "an address such as ada@example.com",
     WEB_PATTERN: "an address such as https://deploy.example.com, without ? and #",
+    DATABASE_PART_PATTERN: "host, port, user, password, database, connectionString, or the scheme of a URL such as "
+    "postgresql+asyncpg",
     FLAG_PATTERN: "the name of a flag such as new_checkout: lower-case letters, digits and underscores",
     STORE_PATTERN: "a store such as s3://bucket/path, gs://…, az://… or file:///…",
 }
@@ -175,6 +180,7 @@ def _json_type(*examples: str | int) -> WithJsonSchema:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+DatabasePart = Annotated[str, Field(pattern=DATABASE_PART_PATTERN)]
 Branch = Annotated[str, Field(pattern=BRANCH_PATTERN)]
 VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 Text = Annotated[str, BeforeValidator(_scalar_to_text)]

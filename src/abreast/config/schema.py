@@ -11,6 +11,7 @@ from abreast.config.field_types import (
     TABLE_PATTERN,
     Command,
     CronExpression,
+    DatabasePart,
     Duration,
     FlagName,
     FlagValue,
@@ -117,10 +118,11 @@ class Database(StrictModel):
     variable: VariableName = Field(
         "DATABASE_URL", description="The variable that passes the URL to the service, unless `env` sets it."
     )
-    variables: dict[VariableName, Literal["host", "port", "user", "password", "database", "connectionString"]] = Field(
+    variables: dict[VariableName, DatabasePart] = Field(
         default_factory=dict,
         description="Variables that pass parts of PostgreSQL's URL, for code that reads no URL, such as "
-        "`DATABASE_HOST: host`. `connectionString` is all of it.",
+        "`DATABASE_HOST: host`. `connectionString` is all of it; a scheme such as `postgresql+asyncpg`, all of it with "
+        "that scheme.",
     )
     migrations: Folder | None = Field(
         None,

@@ -4,6 +4,7 @@ import re
 
 _WITHOUT_SERVER = re.compile(r"postgres(?:ql)?(?:\+[\w.-]+)?:///([A-Za-z_][\w-]{0,39})(?:\?(.*))?", re.IGNORECASE)
 _SUPPORTED = re.compile(r"sqlite:///|postgres(?:ql)?(?:\+[\w.-]+)?://", re.IGNORECASE)
+_SCHEME = re.compile(r"postgres(?:ql)?(?:\+[\w.-]+)?")
 _ADDRESS = re.compile(r"(?:^|&)(?:host|hostaddr|service)=")
 
 
@@ -15,6 +16,16 @@ def managed_database(url: str) -> str:
     """
     found = _WITHOUT_SERVER.fullmatch(url)
     return found[1] if found and not _ADDRESS.search(found[2] or "") else ""
+
+
+def is_scheme(text: str) -> bool:
+    """Return whether a text is the scheme of a URL of PostgreSQL, such as ``postgresql+asyncpg``."""
+    return _SCHEME.fullmatch(text) is not None
+
+
+def with_scheme(url: str, scheme: str) -> str:
+    """Return a URL with another scheme: the same database by another driver."""
+    return f"{scheme}://{url.partition('://')[2]}"
 
 
 def is_supported(url: str) -> bool:

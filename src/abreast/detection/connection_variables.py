@@ -19,6 +19,7 @@ PART_OF_DATABASE = re.compile(
     r"((?:[A-Z0-9]+_)*(?:DATABASE|DB|POSTGRES|POSTGRESQL|PG|SQL|RDS))_?"
     rf"(?:{'|'.join(f'(?P<{part}>{ends})' for part, ends in _PARTS.items())})"
 )
+_URL = re.compile(r"(postgres(?:ql)?(?:\+[A-Za-z][\w.-]*)?)://([^$\s]+)")
 _IN_CODE = re.compile(
     r"(?:environ(?:\.get)?|getenv|ENV(?:\.fetch)?|process\.env)\s*[(\[]\s*['\"]([A-Z][A-Z0-9_]+)['\"]"
     r"|process\.env\.([A-Z][A-Z0-9_]+)"
@@ -39,6 +40,23 @@ def propose_connection_variables(repository: Repository, draft: ServiceDraft) ->
     source = sources[next(iter(found))].removesuffix(" cannot do without it")
     draft.propose("database.variables", dict(found), source, Authority.PROJECT)
     return source
+
+
+def other_urls(repository: Repository, draft: ServiceDraft, variable: str, scheme: str) -> dict[str, str]:
+    """Return the variables that have a database's URL as ``variable`` has it in an example, by their schemes.
+
+    ``connectionString`` stands for the scheme that the URL has anyway.
+    """
+    urls = {
+        name: (found[1], found[2])
+        for name, value, _ in example_variables(repository, draft)
+        if (found := _URL.fullmatch(value))
+    }
+    _, place = urls.get(variable, ("", ""))
+    same = {name: own for name, (own, other) in urls.items() if place and other == place and name != variable}
+    return {
+        name: "connectionString" if own == scheme else own for name, own in same.items() if not name.startswith("TEST_")
+    }
 
 
 def connection_variables(names: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from abreast.core.schema.migration_formats import parse_file_name
 from abreast.detection.connection_scheme import postgres_scheme
-from abreast.detection.connection_variables import propose_connection_variables
+from abreast.detection.connection_variables import other_urls, propose_connection_variables
 from abreast.detection.draft import LOCAL, Authority, Kind, Note, Proposal, ServiceDraft
 from abreast.detection.ecosystems.alembic import alembic_command
 from abreast.detection.ecosystems.node_package import NodePackage, workspace_packages
@@ -163,6 +163,9 @@ def _propose(repository: Repository, draft: ServiceDraft, migrator: Migrator, va
     if engine == "postgresql" and not is_file_here:
         scheme = postgres_scheme(repository, draft, variable)
         default, hint = f":-{scheme}:///{_name(draft)}", "; unset on local: PostgreSQL that abreast runs"
+        if others := other_urls(repository, draft, variable, scheme):
+            why = f"the example has the same database there as in {variable}"
+            draft.propose("database.variables", dict(others), why, Authority.PROJECT)
     elif engine in {"sqlite", "either"} and not migrator.source.endswith(".prisma"):
         default = ":-sqlite:///app.db"
     draft.propose(

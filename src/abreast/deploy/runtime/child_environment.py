@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from abreast.core.database_url import is_scheme, with_scheme
 from abreast.core.errors import UsageError
 from abreast.core.flags import flag_variables
 from abreast.core.model import DatabaseSettings, Service
@@ -43,17 +44,21 @@ def database_variables(settings: DatabaseSettings, database: Database) -> dict[s
 
     Raises UsageError for a part that a URL of this engine does not have.
     """
-    parts = database.connection_parts()
-    if missing := [part for part in settings.variables.values() if part not in parts]:
+    url, named = database.connection_url(), settings.variables.values()
+    schemes = [part for part in named if is_scheme(part)] if database.engine == "postgresql" else []
+    parts = {**database.connection_parts(), **{scheme: with_scheme(url, scheme) for scheme in schemes}}
+    if missing := [part for part in named if part not in parts]:
         what = f"the URL of a database of {database.engine} has no {missing[0]}"
         raise UsageError(what, need="a URL of PostgreSQL, or no such `variables` of the database")
     own = {name: parts[part] for name, part in settings.variables.items()}
-    return {settings.variable: database.connection_url(), **own}
+    return {settings.variable: url, **own}
 
 
 def secret_parts(settings: DatabaseSettings) -> set[str]:
     """Return the names of the variables with a part that is secret."""
-    return {name for name, part in settings.variables.items() if part in {"password", "connectionString"}}
+    return {
+        name for name, part in settings.variables.items() if part in {"password", "connectionString"} or is_scheme(part)
+    }
 
 
 def own_variables(ports: Ports, service: Service) -> tuple[Mapping[str, str], frozenset[str]]:
