@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from abreast.testing.process_tree import processes_of
 from sample_project import SampleProject, eventually
+from users import users
 
 THIEF = """
 import os, socket, sys
@@ -44,30 +44,22 @@ while True:
 @contextmanager
 def users_of(port: int) -> Iterator[Counter[str]]:
     """Send requests until the block ends; count the answers, and failures by their kind."""
-    answers, ended = Counter[str](), threading.Event()
+    answers = Counter[str]()
 
     def send() -> None:
-        while not ended.is_set():
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
-                    answers["stolen" if b"stolen" in answer.read() else "ok"] += 1
-            except IncompleteRead:
-                answers["cut off"] += 1
-            except HTTPError as error:
-                with error:
-                    answers[str(error)] += 1
-            except OSError as error:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+                answers["stolen" if b"stolen" in answer.read() else "ok"] += 1
+        except IncompleteRead:
+            answers["cut off"] += 1
+        except HTTPError as error:
+            with error:
                 answers[str(error)] += 1
+        except OSError as error:
+            answers[str(error)] += 1
 
-    users = [threading.Thread(target=send) for _ in range(4)]
-    for user in users:
-        user.start()
-    try:
+    with users(4, send):
         yield answers
-    finally:
-        ended.set()
-        for user in users:
-            user.join()
 
 
 @contextmanager

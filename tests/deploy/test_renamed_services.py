@@ -1,6 +1,5 @@
 """A service that gets another name stays where it is on its platform, and with it all users."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from multi_cloud import MultiCloudProject, multi_cloud_project
 from sample_project import APP_SOURCE, HEALTHY, UNHEALTHY_AFTER_REQUESTS, SampleProject, get_json
+from users import users
 
 NAMES = (("frontend", "site"), ("backend", "api"), ("worker", "jobs"))
 
@@ -57,25 +57,17 @@ def test_renamed_services_take_the_places_of_the_old_ones(
 @contextmanager
 def users_of(port: int) -> Iterator[list[tuple[str, str]]]:
     """Send requests until the block ends; yield the release and commit of each answer, in order, or what failed."""
-    answers, ended = list[tuple[str, str]](), threading.Event()
+    answers = list[tuple[str, str]]()
 
     def send() -> None:
-        while not ended.is_set():
-            try:
-                found = get_json(port)
-                answers.append((found["release"], found["commit"]))
-            except (OSError, ValueError) as error:
-                answers.append(("failed", str(error)))
+        try:
+            found = get_json(port)
+            answers.append((found["release"], found["commit"]))
+        except (OSError, ValueError) as error:
+            answers.append(("failed", str(error)))
 
-    users = [threading.Thread(target=send) for _ in range(2)]
-    for user in users:
-        user.start()
-    try:
+    with users(2, send):
         yield answers
-    finally:
-        ended.set()
-        for user in users:
-            user.join()
 
 
 def test_a_service_that_keeps_the_port_of_its_old_name_takes_it_at_the_switch(project: SampleProject) -> None:

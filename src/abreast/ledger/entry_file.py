@@ -89,6 +89,10 @@ class EntryFile:
             file.touch(mode=0o600)
         except OSError as error:
             raise _state_error(file_errors.unwritable_error(str(folder), error.strerror or str(error))) from error
+        return cls._open(file, clock)
+
+    @classmethod
+    def _open(cls, file: Path, clock: Callable[[], datetime]) -> Self:
         opened = cls(file, clock)
         try:
             opened._prepare()
@@ -292,13 +296,8 @@ class ReadOnlyEntryFile(EntryFile):
         file = folder / LEDGER_FILE
         if file_errors.is_ledger_lost(str(folder)):
             raise _state_error(file_errors.lost_ledger_error(str(file)))
-        opened = cls(file, clock)
+        opened = cls._open(file, clock)
         opened.unwritable = file_errors.why_unwritable(str(file))
-        try:
-            opened._prepare()
-        except BaseException:
-            opened.close()
-            raise
         return opened
 
     def _connect(self) -> sqlite3.Connection:

@@ -2,8 +2,7 @@
 
 Runs as a file of its own, without abreast's packages: UID GID FOLDER -- PATH ARGUMENTS…
 
-FOLDER stays open for the program, which reaches it as ``HELD``
-though only root may enter the folders above it.
+FOLDER stays open for the program, which reaches it as ``HELD`` though only root may enter the folders above it.
 
 Python's own files may be readable for this user only: nothing is imported after the change of user.
 """

@@ -12,6 +12,7 @@ from abreast.core.model import Resources
 from abreast.machine.control_groups import CPU, MEMORY, ControlGroup, Mount, find_places, places
 from abreast.machine.process import process_environment
 from abreast.platforms.local.supervisor.client import HOME_MARK, Instance, InstanceSpec, InstanceState, SupervisorClient
+from abreast.platforms.local.supervisor.resource_limits import InstanceGroups
 from sample_project import eventually
 
 MEGABYTE = 1_000_000
@@ -32,14 +33,14 @@ needs_control_groups = pytest.mark.skipif(
 )
 
 
-def groups() -> set[str]:
-    """Return the folders of all control groups that abreast has made."""
-    return {str(folder) for place in find_places().values() for folder in place.folder.glob("abreast-*")}
+def groups(home: Path) -> set[str]:
+    """Return the folders of all control groups that the supervisor of ``home`` has made; others run beside it."""
+    own = f"{InstanceGroups(home)._prefix}*"
+    return {str(folder) for place in find_places().values() for folder in place.folder.glob(own)}
 
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[SupervisorClient]:
-    before = groups()
     made = SupervisorClient(tmp_path / "home")
     made.start()
     yield made
@@ -47,7 +48,7 @@ def supervisor(tmp_path: Path) -> Iterator[SupervisorClient]:
     made.stop([instance.id for instance in made.instances()], grace=0)
     eventually(lambda: not made.instances())
     made.shutdown()
-    eventually(lambda: groups() <= before)
+    eventually(lambda: not groups(tmp_path / "home"))
 
 
 def spec(home: Path, command: str, **resources: float) -> InstanceSpec:
@@ -101,11 +102,10 @@ def test_an_instance_gets_no_more_cpu_than_it_may_use(supervisor: SupervisorClie
 def test_a_killed_supervisor_leaves_limits_that_the_next_one_removes(
     supervisor: SupervisorClient, tmp_path: Path
 ) -> None:
-    before = groups()
     home = tmp_path / "home"
     supervisor.ensure(spec(home, SLEEP, memory=64 * MEGABYTE, cpu=0.5))
     running = only(supervisor)
-    made = groups() - before
+    made = groups(home)
     assert str(folder_of(running.pid, MEMORY)) in made
     _kill_supervisor(home)
     supervisor.start()
@@ -113,10 +113,10 @@ def test_a_killed_supervisor_leaves_limits_that_the_next_one_removes(
     os.kill(running.pid, signal.SIGKILL)
     eventually(lambda: only(supervisor).restarts == 1 and only(supervisor).state is InstanceState.RUNNING)
     assert only(supervisor).last_exit == "exited", "which was not for its memory"
-    assert groups() - before == made
+    assert groups(home) == made
     supervisor.stop(["web-0"], grace=0)
     eventually(lambda: not supervisor.instances())
-    assert groups() == before
+    assert not groups(home)
 
 
 @needs_control_groups

@@ -1,5 +1,6 @@
 """The supervisor keeps real processes, whatever is killed."""
 
+import fcntl
 import json
 import os
 import signal
@@ -47,6 +48,20 @@ def supervisor(home: Path) -> Iterator[SupervisorClient]:
     made.stop([instance.id for instance in made.instances()], grace=0)
     eventually(lambda: not made.instances())
     made.shutdown()
+
+
+def test_one_that_is_killed_while_the_next_is_started_counts_as_stopped(
+    supervisor: SupervisorClient, home: Path
+) -> None:
+    supervisor.shutdown()
+    with (home / "supervisor.lock").open("a") as lock:  # as the kernel holds it until a killed process is gone
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        gone = threading.Timer(0.5, fcntl.flock, (lock, fcntl.LOCK_UN))
+        gone.start()
+        assert supervisor.is_running()
+        supervisor.start()
+        gone.join()
+    assert supervisor.instances() == ()
 
 
 def spec(home: Path, command: str | tuple[str, ...] = SLEEP, name: str = "web-0", **more: object) -> InstanceSpec:

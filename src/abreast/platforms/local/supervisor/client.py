@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, field
 from enum import StrEnum
 from pathlib import Path
@@ -161,7 +162,8 @@ class SupervisorClient:
 
     def shutdown(self) -> None:
         """Stop the supervisor and wait until it is gone. Instances keep running; the next supervisor adopts them."""
-        self._request({"verb": "shutdown"})
+        with suppress(SupervisorGoneError):  # it was killed just now
+            self._request({"verb": "shutdown"})
         self._wait_until(lambda: not self.is_running(), "did not stop")
 
     def _protocol_version(self) -> int | None:
