@@ -21,9 +21,7 @@ REPOSITORY = {
     "api/Dockerfile": 'FROM python:3.12\nCOPY . .\nCMD ["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "8000"]\n',
     "compose.yml": "services:\n  db:\n    image: postgres:18\n",
 }
-SCAN = (
-    "gates:\n  secrets: block                              # kingfisher is installed; `allow` lists what is no secret\n"
-)
+SCAN = "gates:\n  secrets: block                              # kingfisher is installed\n"
 
 
 @pytest.mark.executes("docs/init.md", 1)

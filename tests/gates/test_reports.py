@@ -243,7 +243,7 @@ def results_of(folder: Path, gate: Gate) -> dict[str, GateResult]:
         return CommandOutcome(f"exit code {code}" if code else "", (), code)
 
     nothing: Any = None
-    context = GateContext(folder, folder, "2026-11-21", command, nothing, nothing, nothing)
+    context = GateContext(folder, folder, "2026-11-21", command, nothing, nothing, nothing, nothing)
     return {result.gate: result for result in asyncio.run(command_gate.evaluate(gate, context))}
 
 

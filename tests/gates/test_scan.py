@@ -196,7 +196,7 @@ def look(gate: Gate, room: Path, today: str = "2026-11-21") -> GateResult:
 
     nothing: Any = None
     (found,) = asyncio.run(
-        scan_gate.evaluate(gate, GateContext(room, scratch, today, command, nothing, nothing, nothing))
+        scan_gate.evaluate(gate, GateContext(room, scratch, today, command, nothing, nothing, nothing, nothing))
     )
     return found
 
@@ -261,7 +261,7 @@ def test_a_tool_that_is_not_there_is_unknown(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(scan_tool, "find_program", lambda program: None)
     (tmp_path / "Dockerfile").write_text("FROM scratch")
     nothing: Any = None
-    scene = GateContext(tmp_path, tmp_path, "2026-01-01", nothing, nothing, nothing, nothing)
+    scene = GateContext(tmp_path, tmp_path, "2026-01-01", nothing, nothing, nothing, nothing, nothing)
     (found,) = asyncio.run(scan_gate.evaluate(Gate("dockerfiles", scan=ScanKind.DOCKERFILES), scene))
     assert found.verdict is GateVerdict.UNKNOWN
     assert found.why == "hadolint is not installed: pip install 'abreast[security]'"

@@ -65,7 +65,7 @@ def commit(folder: Path, files: Mapping[str, bytes]) -> str:
     return git(folder, "rev-parse", "HEAD").strip()
 
 
-def scanned(repository: Path, *live: str) -> GateResult:
+def scanned(repository: Path, *live: str, since: str | None = None) -> GateResult:
     """Ask the gate about what a deployment brings."""
     room = repository.parent / "room"
     shutil.rmtree(room, ignore_errors=True)
@@ -78,14 +78,36 @@ def scanned(repository: Path, *live: str) -> GateResult:
         return CommandOutcome(ended.why, ended.tail, ended.exit_code)
 
     async def outgoing(into: Path) -> AsyncIterator[Path]:
-        for portion in source.export_outgoing(live, source.resolve_commit(), into):
+        for portion in source.export_outgoing([*live, *([since] if since else [])], source.resolve_commit(), into):
+            yield portion
+
+    async def baseline(into: Path) -> AsyncIterator[Path]:
+        for portion in source.export_outgoing(live, since, into) if since else ():
             yield portion
 
     nothing: Any = None
-    gate = Gate("secrets", scan=ScanKind.SECRETS)
-    context = GateContext(room / "checkout", room, "2026-11-21", command, nothing, outgoing, nothing)
+    gate = Gate("secrets", scan=ScanKind.SECRETS, since=since)
+    context = GateContext(room / "checkout", room, "2026-11-21", command, nothing, outgoing, baseline, nothing)
     (found,) = asyncio.run(scan_gate.evaluate(gate, context))
     return found
+
+
+def test_what_was_there_at_the_baseline_is_named_and_does_not_block(repository: Path) -> None:
+    commit(repository, {"keys.py": LEAK})
+    known = commit(repository, {"app.py": b"1\n", "test/keys.py": LEAK})
+    commit(repository, {"app.py": b"2\n", "test/keys.py": LEAK})
+    found = scanned(repository, since=known)
+    assert found.verdict is GateVerdict.PASSED
+    assert found.why.startswith(f"2 in the baseline {known[:7]}: ")
+    assert {finding.file for finding in found.findings} == {"keys.py", "test/keys.py"}
+    commit(repository, {"app.py": b"3\n", "new.py": LEAK})
+    later = scanned(repository, since=known)
+    assert later.verdict is GateVerdict.FAILED
+    assert {finding.file for finding in later.findings if not finding.baseline} == {"new.py"}
+    assert all("new.py" in line for line in later.lines if line.startswith("high"))
+    assert scanned(repository, known, since=known).findings == tuple(
+        finding for finding in later.findings if not finding.baseline
+    )
 
 
 def test_before_the_first_deployment_the_whole_history_counts(repository: Path) -> None:

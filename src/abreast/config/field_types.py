@@ -27,6 +27,7 @@ TABLE_PATTERN = r"^[a-z_][a-z0-9_]{0,49}$"
 DATABASE_PART_PATTERN = (
     r"^(host|port|user|password|database|connectionString|postgres(ql)?(\+[A-Za-z][A-Za-z0-9_.-]*)?)$"
 )
+COMMIT_PATTERN = r"^[0-9a-f]{7,64}$"
 FLAG_PATTERN = r"^[a-z][a-z0-9_]{0,49}$"
 
 PYTHON_PATTERN = r"^(auto|\d+(\.\d+){0,2}|((~=|[<>]=?|[!=]=) ?\d+(\.\d+)*(\.\*)?( ?, ?|$))+)$"
@@ -40,6 +41,7 @@ PATTERN_MEANINGS: Mapping[str, str] = {
     IMAGE_PATTERN: "an image name without a tag, such as ghcr.io/acme/api",
     ROUTE_PATTERN: "a path such as /api, which stands for all paths below, too",
     BRANCH_PATTERN: "the name of a branch such as main or release/2026",
+    COMMIT_PATTERN: 'the id of a commit in quotes such as "4f2a9c1"',
     TABLE_PATTERN: "the name of a table such as abreast_migrations: lower-case letters, digits and underscores",
     EMAIL_PATTERN: "an address such as ada@example.com",
     WEB_PATTERN: "an address such as https://deploy.example.com, without ? and #",
@@ -182,6 +184,7 @@ def _json_type(*examples: str | int) -> WithJsonSchema:
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 DatabasePart = Annotated[str, Field(pattern=DATABASE_PART_PATTERN)]
 Branch = Annotated[str, Field(pattern=BRANCH_PATTERN)]
+CommitId = Annotated[str, Field(pattern=COMMIT_PATTERN), _text_for('the id of a commit in quotes such as "4f2a9c1"')]
 VariableName = Annotated[str, Field(pattern=VARIABLE_PATTERN)]
 Text = Annotated[str, BeforeValidator(_scalar_to_text)]
 Command = Annotated[str, Field(min_length=1), _text_for("a command")]

@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from abreast.config.field_types import (
     Command,
+    CommitId,
     Duration,
     Glob,
     Globs,
@@ -64,6 +65,16 @@ class Scan(StrictModel):
     env: dict[str, Text] = Field(default_factory=dict, description="Variables for its tools.")
 
 
+class SecretScan(Scan):
+    """A scan for secrets."""
+
+    since: CommitId | None = Field(
+        None,
+        description="A commit. What it and those before it brought is reported, and does not block. Default: the first "
+        "deployment looks through the whole history.",
+    )
+
+
 class ImageScan(Scan):
     """A scan of built images: their vulnerabilities and their size."""
 
@@ -110,7 +121,9 @@ class Gates(BaseModel):
     coverage: Annotated[Coverage, BeforeValidator(_expand_coverage)] | None = Field(
         None, description="The coverage required of tests. A percentage is its `total`; `true` means 70%."
     )
-    secrets: ScanGate = Field(None, description="Secrets in new commits and in build output. Any finding blocks.")
+    secrets: Annotated[SecretScan | None, BeforeValidator(_expand_scan)] = Field(
+        None, description="Secrets in new commits and in build output. Any finding blocks."
+    )
     dependencies: ScanGate = Field(
         None, description="Known vulnerabilities in packages (Python, npm). Blocks from `high`."
     )

@@ -62,6 +62,7 @@ def _scan_gates(project: schema.Project, *, thorough: bool) -> Iterator[Gate]:
                 min_severity=Severity(config.block) if config.block else default_severity,
                 pass_if_unknown=config.unknown == "allow",
                 include_artifacts=thorough,
+                since=config.since if isinstance(config, gate_schema.SecretScan) else None,
                 max_image_bytes=round(config.size) if isinstance(config, gate_schema.ImageScan) else 0,
                 allowlist=_allowlist(project, scan),
             )

@@ -77,6 +77,7 @@ class Gate:
     ``reports`` and ``coverage`` are globs of the reports that it writes, empty for the usual names there.
     ``threshold`` applies to the coverage. Scans: findings block from ``min_severity``, except those in ``allowlist``.
     ``pass_if_unknown``: unknown does not block. ``include_artifacts``: build output is scanned too.
+    ``since``: what the commit and those before it brought is a baseline, which is reported and does not block.
     ``max_image_bytes``: size limit of images. ``skipped``: who skips the gate, and why.
     """
 
@@ -94,6 +95,7 @@ class Gate:
     min_severity: Severity = Severity.LOW
     pass_if_unknown: bool = False
     include_artifacts: bool = False
+    since: str | None = None
     max_image_bytes: int = 2_000_000_000
     allowlist: tuple[AllowlistEntry, ...] = ()
     skipped: str | None = None
@@ -107,13 +109,14 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding of a gate, and its location."""
+    """One finding of a gate, and its location. ``baseline``: it was there before the gate, and does not block."""
 
     rule: str
     message: str
     severity: Severity = Severity.HIGH
     file: str = ""
     line: int = 0
+    baseline: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file

@@ -147,9 +147,8 @@ class Draft:
     project: str
     services: list[ServiceDraft]
     notes: list[Note] = field(default_factory=list)
-    gates: dict[str, tuple[str, str]] = field(default_factory=dict)
-    allowed: list[dict[str, str]] = field(default_factory=list)
-    """Findings that do not block for a while, as ``allow`` has them."""
+    gates: dict[str, tuple[Value, str]] = field(default_factory=dict)
+    """Their settings and where these come from, by name."""
 
     def questions(self) -> Iterator[Question]:
         """Yield what only a person can decide."""

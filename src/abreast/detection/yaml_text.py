@@ -29,8 +29,6 @@ def write_yaml(draft: Draft) -> str:
     lines += ["environments:", *_local_lines(draft)]
     if draft.gates:
         lines += ["gates:", *(_line(_INDENT, name, value, source) for name, (value, source) in draft.gates.items())]
-    if draft.allowed:
-        lines += ["allow:", *(f"{_INDENT}- {entry}" for entry in map(_quoted, draft.allowed))]
     if draft.notes:
         lines += ["", "# Seen, and left out:", *(line for note in draft.notes for line in _note_lines(note))]
     return "\n".join(lines) + "\n"
@@ -141,10 +139,6 @@ def write_value(value: Value) -> str:
     if isinstance(value, int):
         return str(value)
     return value if _is_plain(value) else json.dumps(value, ensure_ascii=False)
-
-
-def _quoted(entry: dict[str, str]) -> str:
-    return json.dumps(entry, ensure_ascii=False)
 
 
 def _is_plain(text: str) -> bool:

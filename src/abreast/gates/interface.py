@@ -27,9 +27,10 @@ class GateContext:
     ``workdir`` is a clean checkout of the commit, for this gate alone; ``scratch_dir`` is a folder for its own files.
     ``run_command`` takes a name (unique among concurrent commands), a shell command, extra environment variables and a
     timeout in seconds; it runs in ``workdir`` and is logged. ``changed_lines`` returns the lines that changed, by
-    file, or None if that is unknown. ``export_outgoing`` writes every version of each file since the live commit,
-    or of the whole history if nothing is live, and yields folders with COMMIT/FILE; each is replaced by the next. It
-    raises UsageError or OSError if it cannot. ``await_artifacts`` waits for the build and returns folders by service.
+    file, or None if that is unknown. ``export_outgoing`` writes every version of each file since the live commit and
+    the gate's ``since``, or of the whole history if there is neither, and yields folders with COMMIT/FILE; each is
+    replaced by the next. It raises UsageError or OSError if it cannot. ``export_baseline`` does the same for what is
+    not live and was there at ``since``. ``await_artifacts`` waits for the build and returns folders by service.
     ``today`` is an ISO date.
     """
 
@@ -39,6 +40,7 @@ class GateContext:
     run_command: Callable[[str, str, Mapping[str, str], float], Awaitable[CommandOutcome]] = field(repr=False)
     changed_lines: Callable[[], Awaitable[Mapping[str, frozenset[int]] | None]] = field(repr=False)
     export_outgoing: Callable[[Path], AsyncIterator[Path]] = field(repr=False)
+    export_baseline: Callable[[Path], AsyncIterator[Path]] = field(repr=False)
     await_artifacts: Callable[[], Awaitable[Mapping[str, Path]]] = field(repr=False)
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from filecmp import cmp
 from pathlib import Path
@@ -137,22 +137,31 @@ def _outer_paths(path: str) -> Iterator[str]:
 
 
 async def scan_secrets(gate: Gate, context: GateContext) -> SecretScan:
-    """Scan the outgoing commits, including content that a later one removes, and the artifacts."""
-    scan = SecretScan()
+    """Scan the commits, including content that a later one removes, and the artifacts."""
     rules = context.scratch_dir / "rules"
     await asyncio.to_thread(copy_rules, rules)
+    scan = await _scan_commits(context.export_outgoing(context.scratch_dir / "outgoing"), rules, gate, context)
+    before = await _scan_commits(context.export_baseline(context.scratch_dir / "baseline"), rules, gate, context)
+    scan += replace(before, findings=tuple(replace(finding, baseline=True) for finding in before.findings))
+    if scan.unknown:
+        return scan
+    for service, folder in (await context.await_artifacts() if gate.include_artifacts else {}).items():
+        scan += await _scan_tree(_ArtifactTree(folder, service), rules, gate, context)
+    await asyncio.to_thread(keep_rules, rules)
+    return scan
+
+
+async def _scan_commits(portions: AsyncIterator[Path], rules: Path, gate: Gate, context: GateContext) -> SecretScan:
+    scan = SecretScan()
     try:
-        async for portion in context.export_outgoing(context.scratch_dir / "outgoing"):
+        async for portion in portions:
             scan += await _scan_tree(_OutgoingTree(portion, context.workdir), rules, gate, context)
             if scan.unknown:
-                return scan
+                break
     except UsageError as error:
         return scan + SecretScan(unknown=(f"{error.what}; next: {error.next}",))
     except OSError as error:
         return scan + SecretScan(unknown=(str(error),))
-    for service, folder in (await context.await_artifacts() if gate.include_artifacts else {}).items():
-        scan += await _scan_tree(_ArtifactTree(folder, service), rules, gate, context)
-    await asyncio.to_thread(keep_rules, rules)
     return scan
 
 
@@ -179,12 +188,11 @@ def _link_by_number(root: Path, into: Path) -> list[str]:
     into.mkdir()
     paths = sorted(_own_files(root))
     for number, path in enumerate(paths):
-        link_or_copy(root / path, into / f"{number}{_suffix(root / path)}")
+        _link_or_copy(root / path, into / f"{number}{_suffix(root / path)}")
     return paths
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Let a scanner read a file under another path."""
+def _link_or_copy(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
     except OSError:  # on another file system, or of somebody else

@@ -127,8 +127,8 @@ class GitRepository(Source):
         return write_in_portions(self._outgoing_files(since, commit, ""), into)
 
     def _outgoing_files(self, since: Collection[str], commit: str, below: str) -> Iterator[OutgoingFile]:
-        known = [base for base in since if self._has_commit(base)]
-        self._require_history(commit, known)
+        self._require_history(commit, self._available(since))
+        known = self._available(since)
         top, prefix = self._location
         versions = added_versions(top, prefix, commit, [f"^{base}" for base in known])
         yield from read_versions(top, versions, prefix, below)
@@ -294,7 +294,7 @@ class GitRepository(Source):
         """Return the commits up to ``commit`` without those in ``since`` and before, at most ``limit`` of them."""
         if not self._has_commit(commit):
             return CommitRange(None)
-        bases = [base for base in since if self._has_commit(base)]
+        bases = self._available(since)
         known = [f"^{base}" for base in bases]
         listed = self._git("log", "-z", f"--max-count={limit}", "--format=%H%x1f%an%x1f%s", commit, *known, "--")
         texts = listed.encode(errors="surrogateescape").decode(errors="replace")  # a message can have any bytes
@@ -353,6 +353,9 @@ class GitRepository(Source):
             for field, name in zip(fields, fields, strict=False)
             for old_mode, new_mode, old, new, _ in [field.lstrip(":").split(" ")]
         ]
+
+    def _available(self, commits: Collection[str]) -> Sequence[str]:
+        return [commit for commit in commits if self._has_commit(commit)]
 
     def _has_commit(self, commit: str) -> bool:
         return bool(self._find_commit(commit))

@@ -1,13 +1,11 @@
 """The first command: write abreast.yml or render.yaml for this repository, to be reviewed and committed."""
 
-import getpass
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -23,8 +21,6 @@ from abreast.detection.yaml_text import comment_out, write_value, write_yaml
 from abreast.gates.scanner_program import find_program
 
 SCANNER = "kingfisher"
-LOOK_WITHIN = timedelta(days=30)
-"""How long what looks like a secret and was there before does not block."""
 
 
 def init(
@@ -59,8 +55,6 @@ def _write_config(folder: Path, *, yes: bool) -> int:
     print(f"# written to {CONFIG_FILE}: please review it, and commit it.")
     if unset := list(_unset_variables(draft)):
         print("# the first deployment to this machine needs:", *unset, sep="\n")
-    for entry in draft.allowed:
-        print(f"# a secret? {entry['rule']} in {entry['path']}: look at it until {entry['expires']}, when it blocks")
     print("# next: abreast doctor")
     return 0
 
@@ -103,41 +97,21 @@ def _ask(draft: Draft, question: Question) -> None:
 def _add_gates(draft: Draft, folder: Path) -> None:
     """Add the gates that cost nothing: the scan for secrets, where its scanner is installed.
 
-    What is in the repository already does not block for a while, as with the baseline of other scanners: to refuse a
-    deployment takes nothing back, and most of it are made-up tokens. A person has to look at it meanwhile.
+    What was committed before does not block, as with the baseline of other scanners: to refuse a deployment takes
+    nothing back, and most of it are made-up tokens.
     """
     program = find_program(SCANNER)
     if program is None:
         return
-    draft.gates["secrets"] = ("block", f"{Path(program).name} is installed; `allow` lists what is no secret")
-    from abreast.detection.repository import Repository  # noqa: PLC0415 (only here)
-    from abreast.gates.first_scan import find_known_secrets  # noqa: PLC0415 (imports much)
-    from abreast.source.git import GitRepository  # noqa: PLC0415 (only here)
-
-    source = GitRepository(folder)
-
-    def export_history(into: Path) -> Iterator[Path]:
-        return source.export_outgoing((), source.resolve_commit(), into)
-
-    expires = (datetime.now(UTC) + LOOK_WITHIN).date().isoformat()
-    findings = find_known_secrets(folder, Repository(folder).files, export_history)
-    for rule, file in sorted({(finding.rule, finding.file) for finding in findings}):
-        draft.allowed.append(
-            {
-                "gate": "secrets",
-                "rule": rule,
-                "path": re.sub(r"[][{}()*?!]", "?", file),
-                "owner": _owner(folder),
-                "reason": "there before abreast: confirm that it is no secret, or revoke it",
-                "expires": expires,
-            }
-        )
+    commit = _last_commit(folder)
+    known = f"; what was there at {commit[:7]} is reported and does not block" if commit else ""
+    draft.gates["secrets"] = ({"since": commit} if commit else "block", f"{Path(program).name} is installed{known}")
 
 
-def _owner(folder: Path) -> str:
-    """Return who commits here, as far as git knows."""
-    told = subprocess.run(["git", "config", "user.email"], cwd=folder, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or getpass.getuser()
+def _last_commit(folder: Path) -> str:
+    """Return the id of the last commit, "" if there is none."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def put_in_place(folder: Path, texts: Mapping[str, str], *, yes: bool) -> bool:

@@ -13,6 +13,8 @@ from abreast.core.gates import AllowlistEntry, Finding, Gate, GateResult, GateVe
 
 MAX_SHOWN = 20
 """Findings to show. The SARIF file has all."""
+MAX_NAMED = 3
+"""Findings to name in a sentence."""
 
 ALLOWED_DAYS = 90
 """For how long the suggested exception of a finding holds."""
@@ -27,12 +29,15 @@ def evaluate_findings(
 ) -> GateResult:
     """Return the result of a gate. ``unknown_reasons`` say why the scan is not complete; ``today`` is an ISO date.
 
-    ``notes`` change no verdict. A blocking finding outweighs what is unknown: it exists either way.
+    ``notes`` change no verdict. A blocking finding outweighs what is unknown: it exists either way. A baseline never
+    blocks, but is named.
     """
     findings = tuple(dict.fromkeys(raw_findings))
     allowlisted = {finding: entry for finding in findings if (entry := _allowlist_entry(gate, finding))}
     exempt = {finding for finding in findings if is_exempt(gate, finding, today)}
     blocking = [finding for finding in findings if finding not in exempt and is_severe(gate, finding)]
+    baseline = [finding for finding in findings if finding.baseline and finding not in exempt]
+    notes = (*notes, *_baseline_notes(gate, baseline))
     figures = {"findings": float(len(findings)), "allowed": float(len(exempt)), "counting": float(len(blocking))}
     if blocking:
         return GateResult(
@@ -47,7 +52,7 @@ def evaluate_findings(
         return GateResult(
             gate.name, GateVerdict.UNKNOWN, unknown_reasons[0], (*unknown_reasons[1:], *notes), findings, figures
         )
-    less = len(findings) - len(exempt)
+    less = len(findings) - len(exempt) - len(baseline)
     parts = [f"{less} below {gate.min_severity}" if less else "", f"{len(exempt)} allowed" if exempt else ""]
     return GateResult(gate.name, GateVerdict.PASSED, ", ".join(filter(None, (*parts, *notes))), (), findings, figures)
 
@@ -59,8 +64,8 @@ def is_exempt(gate: Gate, finding: Finding, today: str) -> bool:
 
 
 def is_severe(gate: Gate, finding: Finding) -> bool:
-    """Return whether a finding is severe enough to block."""
-    return finding.severity.rank >= gate.min_severity.rank
+    """Return whether a finding blocks: it is severe enough, and no baseline."""
+    return not finding.baseline and finding.severity.rank >= gate.min_severity.rank
 
 
 def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:
@@ -71,6 +76,13 @@ def _allowlist_entry(gate: Gate, finding: Finding) -> AllowlistEntry | None:
         if exemption.rule == finding.rule and match_files([exemption.path], [finding.file or "-"])
     ]
     return max(fits, key=lambda exemption: exemption.expires, default=None)
+
+
+def _baseline_notes(gate: Gate, baseline: Sequence[Finding]) -> Iterator[str]:
+    if baseline:
+        named = [f"{finding.rule} in {finding.file}" for finding in baseline[:MAX_NAMED]]
+        more = [f"and {len(baseline) - MAX_NAMED} more"] * (len(baseline) > MAX_NAMED)
+        yield f"{len(baseline)} in the baseline {(gate.since or '')[:7]}: {', '.join([*named, *more])}"
 
 
 def _how_to_allow(gate: Gate, finding: Finding, today: str) -> str:

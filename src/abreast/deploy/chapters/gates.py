@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -85,10 +85,21 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path, variables: Mapping[s
     async def changed() -> Mapping[str, frozenset[int]] | None:
         return await asyncio.to_thread(source.changed_lines, live.get(gate.service or ""), commit)
 
-    async def outgoing(into: Path) -> AsyncIterator[Path]:
-        portions = await asyncio.to_thread(source.export_outgoing, frozenset(live.values()), commit, into)
+    async def export(since: Collection[str], end: str, into: Path) -> AsyncIterator[Path]:
+        portions = await asyncio.to_thread(source.export_outgoing, since, end, into)
         while portion := await asyncio.to_thread(next, portions, None):
             yield portion
+
+    async def outgoing(into: Path) -> AsyncIterator[Path]:
+        known = {await asyncio.to_thread(source.resolve_commit, gate.since)} if gate.since else set()
+        async for portion in export(known.union(live.values()), commit, into):
+            yield portion
+
+    async def baseline(into: Path) -> AsyncIterator[Path]:
+        if gate.since:
+            end = await asyncio.to_thread(source.resolve_commit, gate.since)
+            async for portion in export(frozenset(live.values()), end, into):
+                yield portion
 
     async def artifacts() -> Mapping[str, Path]:
         # Shielded: a cancelled gate must not cancel the builds.
@@ -103,6 +114,7 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path, variables: Mapping[s
         partial(_run_gate_command, run, gate, gate_workdir / "checkout", variables),
         changed,
         outgoing,
+        baseline,
         artifacts,
     )
 
