@@ -140,7 +140,8 @@ class Repository:
         return self._parsed[path]
 
 
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where PyYAML was built with it: ten times as fast."""
 
 
 def _parse_json(text: str) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _parse_toml(text: str) -> dict[str, Any]:
 
 def _parse_yaml(text: str) -> dict[str, Any]:
     try:
-        value = next(iter(yaml.load_all(text, Loader=_YAML_LOADER)), None)
+        value = next(iter(yaml.load_all(text, Loader=YAML_LOADER)), None)
     except yaml.YAMLError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -9,6 +9,7 @@ from itertools import groupby
 import yaml
 
 from abreast.detection.draft import LOCAL, Draft, Note, Proposal, ServiceDraft, Value
+from abreast.detection.repository import YAML_LOADER
 
 KEYS = (
     "type", "schedule", "folder", "python", "node", "watch", "needs", "build.install", "build.run", "build.output",
@@ -145,7 +146,7 @@ def _is_plain(text: str) -> bool:
     if not _PLAIN.fullmatch(text) or text.startswith("*") or text != text.strip() or ": " in text or text.endswith(":"):
         return False
     try:
-        return bool(yaml.safe_load(text) == text)
+        return bool(yaml.load(text, Loader=YAML_LOADER) == text)  # noqa: S506 (it is a safe one)
     except yaml.YAMLError:
         return False
 

@@ -17,6 +17,7 @@ from abreast.config.files import CONFIG_FILE
 from abreast.core.errors import ConfigError, UsageError
 from abreast.detection.detect import draft_config
 from abreast.detection.draft import LOCAL, Draft, Question
+from abreast.detection.repository import YAML_LOADER
 from abreast.detection.yaml_text import comment_out, write_value, write_yaml
 from abreast.gates.scanner_program import find_program
 
@@ -78,7 +79,7 @@ def without_faults(text: str) -> str:
             except ConfigError as error:
                 fault = max(error.faults, key=lambda fault: fault.line)
                 shorter = comment_out(text, fault.line, fault.message)
-                if yaml.safe_load(shorter) == yaml.safe_load(text):
+                if yaml.load(shorter, Loader=YAML_LOADER) == yaml.load(text, Loader=YAML_LOADER):  # noqa: S506 (safe)
                     return shorter
                 text = shorter
             else:

@@ -7,13 +7,14 @@ from typing import Any
 
 import yaml
 
+from abreast.detection.repository import YAML_LOADER
+
 Manifests = Mapping[str, Mapping[str, Any]]
 """The package.json of each package that a lock file is for, by its folder as seen from there, "" for its own."""
 
 _KINDS = ("dependencies", "devDependencies", "optionalDependencies")
 _BESIDE = re.compile(r"(workspace|link|file|portal|catalog):")
 """Ranges of packages that are not locked, or not by the words of package.json."""
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def missing_peer(lock: str) -> str:
@@ -110,7 +111,7 @@ def _mapping(text: str) -> Mapping[str, Any]:
         found = json.loads(text)
     except ValueError:
         try:
-            found = yaml.load(text, Loader=_LOADER)  # noqa: S506 (it is a safe one)
+            found = yaml.load(text, Loader=YAML_LOADER)  # noqa: S506 (it is a safe one)
         except yaml.YAMLError:
             return {}
     return found if isinstance(found, dict) else {}
