@@ -11,6 +11,8 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
+
 from limits import scaled
 
 AT_END = ExitStack()
@@ -20,14 +22,28 @@ GRACE_PERIOD = 2.0
 """Seconds that processes which were told to end have for that."""
 
 
+MEMORY = Path("/dev/shm")
+NEEDED_IN_MEMORY = 8 << 30
+"""Bytes that must be free for files in memory, where creating and removing them costs half as much."""
+
+
 def make_folder() -> Path:
     """Create the session's folder and make it the place for temporary files."""
-    folder = Path(tempfile.mkdtemp(prefix="abreast-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="abreast-tests-", dir=MEMORY if _has_room() else None))
     folder.chmod(0o711)  # PostgreSQL runs as another user
     os.environ["TMPDIR"] = str(folder)
     os.environ["XDG_STATE_HOME"] = str(folder / "state")
     tempfile.tempdir = None
     return folder
+
+
+def _has_room() -> bool:
+    """Return whether files can be in memory: TMPDIR names no other place, programs run there, and enough is free."""
+    if "TMPDIR" in os.environ or not os.path.ismount(MEMORY):
+        return False
+    about = os.statvfs(MEMORY)
+    free = min(about.f_bavail * about.f_frsize, psutil.virtual_memory().available)
+    return not about.f_flag & os.ST_NOEXEC and free > NEEDED_IN_MEMORY
 
 
 def end_all(folder: Path) -> list[str]:
