@@ -18,7 +18,9 @@ from typing import ClassVar
 from abreast.cli.run import run
 from abreast.ledger.entries import Entry, EntryKind
 from abreast.ledger.entry_file import EntryFile
+from abreast.ledger.interface import Deployment
 from abreast.ledger.mirror import Mirror
+from abreast.ledger.sqlite import SqliteLedger
 from abreast.wiring import state_homes
 from abreast.wiring import workspace as wiring
 
@@ -65,6 +67,12 @@ def _name(entry: Entry) -> str:
     kind = "" if entry.kind is EntryKind.EVENT else entry.kind
     workflow = entry.subject.partition("/")[2] if entry.kind is EntryKind.STEP else ""
     return re.sub(r"[0-9]+", "#", " ".join(filter(None, (kind, workflow, entry.key))))
+
+
+def latest_deployment(folder: Path) -> Deployment:
+    """Return a project's latest deployment as the ledger has it, for tests that ask after each kill."""
+    with SqliteLedger.open(folder / ".abreast") as ledger:
+        return ledger.deployments(limit=1)[0]
 
 
 def main(file: Path, moment: str, number: int, arguments: list[str]) -> int:

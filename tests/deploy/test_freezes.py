@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from limits import scaled
 from sample_project import SampleProject, eventually, require_programs
 
 
@@ -18,16 +19,14 @@ def around_now() -> dict[str, str]:
 
 @pytest.fixture
 def frozen(project: SampleProject) -> SampleProject:
-    """Two releases are live one after the other, then the freeze begins."""
-    for text in ("One", "Two"):
-        project.commit(text)
-        project.deploy()
+    """A release is live, then the freeze begins."""
+    project.deploy()
     project.config["environments"]["local"]["freeze"] = [around_now()]
     project.commit("Frozen")
     return project
 
 
-def test_nothing_begins_and_the_way_back_is_open(frozen: SampleProject) -> None:
+def test_nothing_begins_but_by_a_person_with_a_reason_and_the_way_back_is_open(frozen: SampleProject) -> None:
     live, commit = frozen.served_commits(), frozen.git("rev-parse", "HEAD").strip()
     expected = "local is frozen until "
     assert expected in frozen.run("plan").stdout
@@ -37,40 +36,41 @@ def test_nothing_begins_and_the_way_back_is_open(frozen: SampleProject) -> None:
     assert not frozen.built_services(commit)
     assert "the gate freeze cannot be skipped" in frozen.deploy("--skip-gate", "freeze", "--reason", "x", code=3).stderr
     assert frozen.served_commits() == live
-    frozen.run("rollback", "--yes", "--reason", "broken")
-    assert frozen.served_commits() != live
 
-
-def test_a_person_goes_on_with_a_reason_that_is_recorded(frozen: SampleProject) -> None:
     frozen.config["environments"]["local"]["may_skip"] = ["freeze"]
-    commit = frozen.commit("A fix")
+    fix = frozen.commit("A fix")
     told = frozen.deploy("--skip-gate", "freeze", "--reason", "the sale is broken").stdout
     assert "a freeze is SKIPPED: " in told
-    assert set(frozen.served_commits().values()) == {commit}
+    assert set(frozen.served_commits().values()) == {fix}
     trail = [json.loads(line) for line in frozen.run("audit", "export").stdout.splitlines()]
     (skip,) = [act for act in trail if act["what"] == "skip-gate"]
     assert skip["detail"] == "freeze"
     assert "the sale is broken" in skip["why"]
     assert "nothing to do" in frozen.deploy().stdout, "what changes nothing is not refused"
 
+    frozen.run("rollback", "--yes", "--reason", "broken")
+    assert frozen.served_commits() == live
+
 
 @pytest.mark.parametrize("running", ["finish", "turn-back"])
 def test_a_deployment_that_began_before_is_finished_or_turned_back(project: SampleProject, running: str) -> None:
     require_programs("faketime")
     project.deploy()
-    before, go = project.served_commits(), project.folder.parent / "go"
+    before, builds, go = project.served_commits(), *(project.folder.parent / name for name in ("building", "go"))
+    os.mkfifo(go)
     starts = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
     ends = starts + timedelta(hours=1)
     window = {"starts": f"{starts:%Y-%m-%d %H:%M}", "ends": f"{ends:%Y-%m-%d %H:%M}", "running": running}
     project.config["environments"]["local"]["freeze"] = [window]
-    project.config["services"]["backend"]["build"] = f"until [ -e {go} ]; do sleep 0.05; done"
+    project.config["services"]["backend"]["build"] = f"touch {builds}; read gone < {go}"
     commit = project.commit("Just before")
-    ahead = starts - timedelta(seconds=20) - datetime.now(UTC)
+    ahead = starts - timedelta(seconds=min(60, scaled(8))) - datetime.now(UTC)
     command = ["faketime", "-f", f"+{ahead.total_seconds():.0f}s", *project.command_line("deploy", "--yes")]
     with subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, text=True, env=os.environ) as deploying:
-        eventually(lambda: project.latest_deployment()["commit"] == commit, 20)
-        eventually(lambda: datetime.now(UTC) + ahead > starts + timedelta(seconds=1))
-        go.touch()
+        eventually(builds.exists)
+        assert project.latest_deployment()["commit"] == commit
+        eventually(lambda: datetime.now(UTC) + ahead > starts + timedelta(seconds=1), 60)
+        go.write_text("\n")
         told = deploying.communicate()[0]
     if running == "finish":
         assert (deploying.returncode, project.served_commits()) == (0, dict.fromkeys(before, commit))

@@ -19,6 +19,7 @@ import pytest
 
 import fork_server
 from abreast.testing.process_tree import kill_at_once, processes_of
+from crash_relay import latest_deployment
 from sample_project import (
     APP_SOURCE,
     HEALTHY,
@@ -85,22 +86,28 @@ class Alone:
     def nothing_ran_twice(self) -> bool:
         return not [line for name in SERVICES for line in self.log(name) if "refused" in line]
 
-    def running(self, service: str) -> Counter[str]:
-        """Return how many processes of a service's own program run, by release."""
-        found: Counter[str] = Counter()
-        program = {"backend": b"app.py", "jobs": b"worker.py"}[service]
-        for entry in Path("/proc").glob("[0-9]*"):
+    def running(self) -> list[Counter[str]]:
+        """Return how many processes of the backend's and of the worker's own program run, by release."""
+        found: dict[str, Counter[str]] = {f"{self.data / name}": Counter() for name in ("backend", "jobs")}
+        for process in Path("/proc").glob("[0-9]*"):
             try:
-                env, line = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
+                if not (process / "cmdline").read_bytes().endswith((b"app.py\0", b"worker.py\0")):
+                    continue
+                lines = (process / "environ").read_bytes().decode().split("\0")
             except OSError:
                 continue
-            if program in line and f"ABREAST_DATA={self.data / service}\0".encode() in env + b"\0":
-                found[env.partition(b"ABREAST_RELEASE=")[2].partition(b"\0")[0].decode()] += 1
-        return found
+            variables = dict(line.split("=", 1) for line in lines if "=" in line)
+            if (data := variables.get("ABREAST_DATA", "")) in found:
+                found[data][variables["ABREAST_RELEASE"]] += 1
+        return [*found.values()]
 
     def one_runs(self, release: str) -> bool:
         """Whether one of each runs, of this release, and nobody was ever refused."""
-        return self.nothing_ran_twice() and all(self.running(name) == {release: 1} for name in ("backend", "jobs"))
+        return self.nothing_ran_twice() and self.running() == [{release: 1}] * 2
+
+    def none_runs_twice(self) -> bool:
+        """Whether at most one of each runs, and nobody was ever refused."""
+        return self.nothing_ran_twice() and all(found.total() <= 1 for found in self.running())
 
 
 @pytest.fixture
@@ -151,12 +158,7 @@ def test_users_get_an_error_until_the_new_one_answers_and_nothing_else(alone: Al
     assert changes == [200, 503, 200]
 
 
-@pytest.mark.parametrize(
-    "broken", [{"worker": CRASHES}, {"health": NEVER_HEALTHY}, {"worker": "time.sleep(1.5)\n" + CRASHES}]
-)
-def test_a_bad_version_stops_before_the_previous_one_starts_again_with_its_own_variables(
-    alone: Alone, broken: dict[str, str]
-) -> None:
+def test_a_bad_version_stops_before_the_previous_one_starts_again_with_its_own_variables(alone: Alone) -> None:
     variables = {"TOKEN": "secret-of-all"}
     service = alone.project.config["services"]["jobs"]
     service["env"] = {"MARK": "old", "TOKEN": "${TOKEN}"}
@@ -164,17 +166,20 @@ def test_a_bad_version_stops_before_the_previous_one_starts_again_with_its_own_v
     alone.project.deploy(variables=variables)
     service["env"]["MARK"] = "new"
     alone.project.config["environments"]["local"]["settle"] = "4s"
-    alone.commit(**broken)
-    alone.project.deploy(code=1, variables=variables)
-    assert alone.one_runs("v1")
-    started = [line for line in alone.log("jobs") if " start " in line]
-    assert started[0] == started[-1] == "v1 start oldsecret-of-all"
-    assert started[1] == "v2 start newsecret-of-all"
-    assert alone.project.served_commits() == {"frontend": good, "backend": good}
-    assert alone.project.latest_deployment()["state"] == "turned-back"
+    ways = {"worker": CRASHES}, {"health": NEVER_HEALTHY}, {"worker": "time.sleep(1.5)\n" + CRASHES}
+    for release, broken in enumerate(ways, 2):
+        known = len(alone.log("jobs"))
+        alone.commit(**broken)
+        alone.project.deploy(code=1, variables=variables)
+        assert alone.one_runs("v1")
+        started = [line for line in alone.log("jobs")[known:] if " start " in line]
+        assert started[0] == f"v{release} start newsecret-of-all"
+        assert started[-1] == "v1 start oldsecret-of-all"
+        assert alone.project.served_commits() == {"frontend": good, "backend": good}
+        assert latest_deployment(alone.project.folder).state == "turned-back"
     alone.commit()
     alone.project.deploy(variables=variables)
-    assert alone.one_runs("v3")
+    assert alone.one_runs("v5")
 
 
 def test_a_previous_version_that_does_not_come_back_needs_a_person(alone: Alone) -> None:
@@ -198,7 +203,7 @@ def test_all_instances_stop_before_any_starts(alone: Alone) -> None:
         commit = alone.commit(alone=ALONE_IN_ITS_RELEASE)
         alone.project.deploy()
         assert alone.project.served_commits()["backend"] == commit
-        assert alone.running("backend") == alone.running("jobs") == {f"v{number}": 2}
+        assert alone.running() == [{f"v{number}": 2}] * 2
     assert alone.nothing_ran_twice()
 
 
@@ -228,22 +233,22 @@ def test_the_strategy_changes_from_one_release_to_the_next(alone: Alone) -> None
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_any_write_the_next_command_leads_to_one_running_version(alone: Alone, moment: str) -> None:
+def test_killed_at_any_write_the_next_command_leads_to_one_running_version(alone: Alone) -> None:
+    """Each write is met once: before or after it, and then by each of two commands, in turn."""
+    ways = itertools.product(("before", "after"), (("deploy", "--yes"), ("cancel",)))
     del alone.project.config["services"]["report"]
     alone.commit()
     alone.project.deploy()
     writes = alone.project.folder.parent / "all-writes"
     kills: list[str] = []
-    for number in itertools.count(FIRST_BEFORE_THE_TURN):
+    for number, (moment, command) in zip(itertools.count(FIRST_BEFORE_THE_TURN), itertools.cycle(ways), strict=False):
         writes.unlink(missing_ok=True)
         alone.commit(worker=f"release_number = {number}\n{FOREVER}")
         if _deploy_until(alone, writes, moment, number) != -signal.SIGKILL:
             break
         kills.append(writes.read_text().splitlines()[-1])
-        assert alone.nothing_ran_twice()
-        assert all(sum(alone.running(name).values()) <= 1 for name in ("backend", "jobs"))
-        alone.project.run(*(("deploy", "--yes"), ("cancel",))[number % 2], code=None)
+        assert alone.none_runs_twice()
+        alone.project.run(*command, code=None)
         live = {name: found["release"] for name, found in alone.project.status()["services"].items()}
         assert alone.one_runs(live["jobs"]), kills
     assert "turn" not in kills[0]
@@ -256,25 +261,24 @@ def _deploy_until(alone: Alone, writes: Path, moment: str, number: int) -> int:
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(
-    ("worker", "ends", "writes"),
+    ("worker", "moment", "ends", "writes"),
     [
-        (FOREVER, "succeeded", {"turn/started", "live #", "step turn", "turn/ended", "settle/started"}),
-        (CRASHES, "turned-back", {"turn-back/frontend+backend+jobs/started", "step turn-back/frontend+backend+jobs"}),
+        (FOREVER, "after", "succeeded", {"turn/started", "live #", "step turn", "turn/ended", "settle/started"}),
+        (CRASHES, "before", "turned-back",
+         {"turn-back/frontend+backend+jobs/started", "step turn-back/frontend+backend+jobs"}),
     ],
-)
+)  # fmt: skip
 def test_killed_at_every_write_in_turn_it_ends_with_one_running_version(
-    alone: Alone, moment: str, worker: str, ends: str, writes: set[str]
+    alone: Alone, worker: str, moment: str, ends: str, writes: set[str]
 ) -> None:
     del alone.project.config["services"]["report"]
     alone.commit()
     alone.project.deploy()
     alone.commit(worker)
     for _ in fork_server.run_crash_relay(alone.project.folder, "deploy", "--yes", moment=moment):
-        assert alone.nothing_ran_twice()
-        assert all(sum(alone.running(name).values()) <= 1 for name in ("backend", "jobs"))
-        if ends == alone.project.latest_deployment()["state"] == "turned-back":
+        assert alone.none_runs_twice()
+        if ends == latest_deployment(alone.project.folder).state == "turned-back":
             break
     killed_at = fork_server.relay_writes(alone.project.folder)
     assert any(name.endswith(" has stopped") for name in killed_at), "between the end of one and the start of the other"

@@ -58,12 +58,12 @@ class Clones:
         with ThreadPoolExecutor(2) as threads:
             return list(threads.map(lambda clone: self.run(clone, *arguments), (0, 1)))
 
-    def latest_state(self, clone: int) -> str:
-        """Return the state of the latest deployment, as a clone sees it."""
-        return self.run(clone, "history").stdout.splitlines()[1].split()[7]
+    def states(self, clone: int = 1) -> list[str]:
+        """Return the states of deployments, newest first, as a clone sees them."""
+        return [line.split()[7] for line in self.run(clone, "history").stdout.splitlines()[1:]]
 
 
-@pytest.fixture(params=["git", "postgresql"])
+@pytest.fixture
 def clones(
     request: pytest.FixtureRequest, project: SampleProject, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Clones]:
@@ -80,7 +80,7 @@ def clones(
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("clones", "moment"), [("git", "before"), ("postgresql", "after")], indirect=["clones"])
 def test_one_release_killed_at_every_write_and_taken_over_each_time(clones: Clones, moment: str) -> None:
     clones.commit()
     assert clones.run(0, "deploy", "--yes").returncode == 0
@@ -97,8 +97,8 @@ def test_one_release_killed_at_every_write_and_taken_over_each_time(clones: Clon
             done = clones.run(kills % 2, "deploy", "--yes", killed_at=(str(writes), moment, 1))
     assert len(writes.read_text().splitlines()) > 20
     assert world.served_commits in (old, world.all_at_commit(commit)), done.stdout + done.stderr
-    ended = clones.latest_state(0)
-    assert ended == clones.latest_state(1)
+    ended = clones.states(0)[0]
+    assert ended == clones.states(1)[0]
     assert ended == ("succeeded" if world.served_commits == world.all_at_commit(commit) else "turned-back")
     _nothing_twice(world)
     for clone in (0, 1):
@@ -112,25 +112,10 @@ def _nothing_twice(world: MultiCloudProject) -> None:
 
 
 @pytest.mark.timeout(280)
-def test_two_clones_that_deploy_at_once_wait_for_each_other_and_the_older_commit_is_not_the_last(
+@pytest.mark.parametrize("clones", ["git", "postgresql"], indirect=True)
+def test_what_one_clone_deployed_the_other_shows_and_takes_back_and_both_at_once_wait_for_each_other(
     clones: Clones,
 ) -> None:
-    clones.commit()
-    assert clones.run(0, "deploy", "--yes").returncode == 0
-    older, newer = clones.commit(), clones.commit()
-    git(clones.folders[0], "checkout", "--quiet", older)
-    for done in clones.run_at_once("deploy", "--yes"):
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert clones.world.served_commits == clones.world.all_at_commit(newer)
-    assert clones.run(0, "deploy", "--yes", "--force").stdout.splitlines()[-1].startswith("superseded")
-    states = [line.split()[7] for line in clones.run(1, "history").stdout.splitlines()[1:]]
-    assert states[0] == "superseded"
-    assert set(states) == {"superseded", "succeeded"}
-    assert clones.world.served_commits == clones.world.all_at_commit(newer)
-
-
-@pytest.mark.timeout(280)
-def test_what_one_clone_deployed_the_other_shows_and_takes_back(clones: Clones) -> None:
     first = clones.commit()
     assert clones.run(0, "deploy", "--yes").returncode == 0
     clones.world.project.config["services"]["backend"]["build"] += "; echo built by $ABREAST_RELEASE"
@@ -151,3 +136,16 @@ def test_what_one_clone_deployed_the_other_shows_and_takes_back(clones: Clones) 
     assert clones.run(1, "lock", "--reason", "tea").returncode == 0
     locked = clones.run(0, "deploy", "--yes", "--force")
     assert (locked.returncode, "tea" in locked.stderr) == (3, True)
+    assert clones.run(1, "unlock").returncode == 0
+
+    known = len(clones.states())
+    older, newer = clones.commit(), clones.commit()
+    git(clones.folders[0], "checkout", "--quiet", older)
+    for done in clones.run_at_once("deploy", "--yes"):
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert clones.world.served_commits == clones.world.all_at_commit(newer), "the older commit is not the last"
+    assert clones.run(0, "deploy", "--yes", "--force").stdout.splitlines()[-1].startswith("superseded")
+    states = clones.states()[:-known]
+    assert states[0] == "superseded"
+    assert set(states) == {"superseded", "succeeded"}
+    assert clones.world.served_commits == clones.world.all_at_commit(newer)
