@@ -34,6 +34,7 @@ class OtherSystemError(BaseException):
 
 PSUTIL = os.path.dirname(psutil.__file__)
 ELSEWHERE = ("/proc", "/sys/", "/dev/shm", "/dev/full")
+TEMPORARY = os.environ["TMPDIR"] + "/"  # which may be in one of them
 
 def is_psutil():
     frame = sys._getframe(2)
@@ -44,8 +45,10 @@ def is_psutil():
     return False
 
 def refuse(path):
-    if isinstance(path, (str, bytes, os.PathLike)) and os.fsdecode(path).startswith(ELSEWHERE) and not is_psutil():
-        raise OtherSystemError(f"not on this system: {os.fsdecode(path)}")
+    name = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
+    is_temporary = f"{name}/".startswith(TEMPORARY) or TEMPORARY.startswith(f"{name}/")
+    if name.startswith(ELSEWHERE) and not is_temporary and not is_psutil():
+        raise OtherSystemError(f"not on this system: {name}")
 
 def open_cheaply(path, known={}):
     """macOS tells of one process alone. Linux lists the sockets of all, over and over: keep those that listen."""
