@@ -12,7 +12,7 @@ import pytest
 
 from abreast.testing.process_tree import kill_at_once, kill_everything_of, processes_of
 from database_project import DatabaseProject, app_source
-from sample_project import SampleProject, eventually
+from sample_project import SampleProject, eventually, wait_for_exit
 
 TEMPLATE = "${SHOP_DATABASE_URL:-postgresql:///shop}"
 PARTS = {
@@ -125,7 +125,7 @@ def assert_hidden(project: SampleProject, password: str, told: str) -> None:
     assert (server_folder(project) / "password").stat().st_mode & 0o777 == 0o600
 
 
-def test_killed_while_it_is_made_the_next_deployment_makes_it_and_a_preview_has_its_own(shop: DatabaseProject) -> None:
+def test_killed_while_it_is_made_two_commands_make_one_and_a_preview_has_its_own(shop: DatabaseProject) -> None:
     project = shop.project
     project.config["environments"]["local"]["preview"] = {"database": "backup"}
     project.commit()
@@ -134,11 +134,18 @@ def test_killed_while_it_is_made_the_next_deployment_makes_it_and_a_preview_has_
     eventually(lambda: any(home.glob(".postgres-*/data/base/1")))
     begun.kill()
     assert not server_folder(project).exists()
-    told = shop.deploy()
+    commands = [project.start("deploy", "--yes", variables={}), project.start("db", "migrate", "--yes", variables={})]
+    assert 0 in [wait_for_exit(command) for command in commands]
+    assert len([line for _, line in processes_of(server_folder(project)) if "postgres -D" in line]) == 1
     assert not [*home.glob(".postgres-*")]
+    told = "".join(command.output for command in commands) + shop.deploy()
     url = url_of(project)
     psql(url, "INSERT INTO orders VALUES (1, 'tea')")
+
+    kept = postmaster(project)
+    kill_at_once(pid for pid, line in processes_of(home) if ".supervisor." in line)
     shop.run("db", "backup")
+    assert postmaster(project) == kept, "the next supervisor adopts it"
 
     kill_everything_of(home)  # as a reboot does
     preview = "local-pr-7"
@@ -154,25 +161,21 @@ def test_killed_while_it_is_made_the_next_deployment_makes_it_and_a_preview_has_
     assert project.status()["services"]["backend"]["health"] == "healthy"
     assert_hidden(project, password_of(project), told)
 
-
-def test_two_commands_make_one_and_what_it_cannot_do_is_said_before_anything_is_built(shop: DatabaseProject) -> None:
-    project = shop.project
-    commands = [project.start("deploy", "--yes", variables={}), project.start("db", "migrate", "--yes", variables={})]
-    assert 0 in [command.wait(60) for command in commands]
-    assert len([line for _, line in processes_of(server_folder(project)) if "postgres -D" in line]) == 1
-    kept = postmaster(project)
-    kill_at_once(pid for pid, line in processes_of(server_folder(project).parent) if ".supervisor." in line)
-    shop.run("db", "backup")
-    assert postmaster(project) == kept, "the next supervisor adopts it"
     shop.run("down", "--yes")
     assert postmaster(project) == 0
-    with socket.create_server(("127.0.0.1", int((server_folder(project) / "port").read_text()))):
+    assert_what_it_cannot_do_is_said(shop)
+
+
+def assert_what_it_cannot_do_is_said(shop: DatabaseProject) -> None:
+    """The port of a server that is stopped is taken, or its files are another PostgreSQL's: nothing is built."""
+    folder = server_folder(shop.project)
+    with socket.create_server(("127.0.0.1", int((folder / "port").read_text()))):
         told = shop.run("deploy", "--yes", code=1).stderr
         assert "which PostgreSQL of local has, is taken by" in told
         assert "or write a free port to" in told
         planned = shop.run("plan").stdout
         assert "which PostgreSQL of local has, is taken by" in planned, planned
-    (server_folder(project) / "data" / "PG_VERSION").write_text("9\n")
+    (folder / "data" / "PG_VERSION").write_text("9\n")
     assert "the server of PostgreSQL 9 is not installed" in shop.run("deploy", "--yes", code=1).stderr
 
 
@@ -181,20 +184,22 @@ import sys
 from abreast.database.postgres import programs
 programs.PLACES = ()
 from abreast.cli.run import run
-sys.exit(run(sys.argv[1:]))
+print("planned", run(["plan"]), flush=True)
+sys.exit(run(["deploy", "--yes"]))
 """
 
 
 def test_without_postgresql_the_plan_says_what_is_needed_and_nothing_is_built(shop: DatabaseProject) -> None:
     project = shop.project
     variables = {**os.environ, "PATH": os.path.dirname(sys.executable) + ":/usr/bin:/bin"}  # noqa: PTH120
-    for command in ("plan", "deploy --yes"):
-        done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_SERVER, *command.split()],
-            cwd=project.folder, env=variables, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert "PostgreSQL is not installed on this machine, so abreast cannot run it" in done.stdout + done.stderr
-        assert "or DATABASE_URL of a server that runs" in done.stdout + done.stderr
-        assert done.returncode == (1 if command.startswith("deploy") else 0)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SERVER],
+        cwd=project.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
+    plan, _, deployment = done.stdout.partition("planned 0\n")
+    for told in (plan, deployment):
+        assert "PostgreSQL is not installed on this machine, so abreast cannot run it" in told
+        assert "or DATABASE_URL of a server that runs" in told
+    assert done.returncode == 1
     assert not project.build_log.exists()
     assert not server_folder(project).exists()

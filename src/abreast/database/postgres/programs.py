@@ -18,6 +18,9 @@ PLACES = (
 )
 """Where packages put programs, with the version in the folder's name."""
 
+DEBIAN_WRAPPER = "pg_wrapper"
+"""What Debian has on the PATH for each of them: it starts one of those in the first place above."""
+
 SERVER_PACKAGE = "PostgreSQL's server (Debian: apt-get install postgresql)"
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 
@@ -68,7 +71,7 @@ def find_newest_server() -> ServerPrograms | None:
 
 def _installed(name: str) -> Iterator[tuple[int, Path]]:
     """Yield version and folder of each program called ``name``; of one version, the last counts."""
-    if on_path := shutil.which(name):
+    if (on_path := shutil.which(name)) and Path(on_path).resolve().name != DEBIAN_WRAPPER:
         told = subprocess.run([on_path, "--version"], capture_output=True, text=True, check=False).stdout
         if version := _VERSION.search(told):
             yield int(version[1]), Path(on_path).parent
