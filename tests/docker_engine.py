@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import urllib.request
@@ -127,10 +128,17 @@ def engine(*options: str) -> Iterator[None]:
                "--pidfile", f"{folder}/pid", "--iptables=false", "--storage-driver", "vfs", *options]  # fmt: skip
     try:
         with _running(command, folder), variables(DOCKER_HOST=host):
-            eventually(lambda: subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0)
+            eventually(lambda: _is_ready(folder / "s"))
             yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ready(address: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(address))
+        connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+        return b" 200 " in connection.recv(100)
 
 
 def buildkit_client() -> Path:

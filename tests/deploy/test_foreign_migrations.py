@@ -69,13 +69,14 @@ def test_the_history_of_node_pg_migrate_is_adopted(project: SampleProject) -> No
 @pytest.mark.exhaustive
 def test_the_history_of_dbmate_is_adopted(project: SampleProject) -> None:
     bin_ = install_packages("dbmate", "dbmate@2.28.0")
-    shop = DatabaseProject(project, "postgresql")
+    shop = DatabaseProject(project)
+    shop.sqlite_file.parent.mkdir(parents=True)
     shop.write_migration("001_orders.sql", f"-- migrate:up\n{FIRST_MIGRATION}-- migrate:down\nDROP TABLE orders;\n")
     command = [
         str(bin_ / "dbmate"),
         "--no-dump-schema",
         "--url",
-        f"{shop.url}?sslmode=disable",
+        f"sqlite:{shop.sqlite_file}",
         "--migrations-dir",
         "migrations",
         "up",
@@ -83,7 +84,7 @@ def test_the_history_of_dbmate_is_adopted(project: SampleProject) -> None:
     done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     shop.insert_orders(5)
-    project.commit()
+    project.commit(_gitignore=".abreast\n")
     shop.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
     project.commit()
     adopt(shop, "dbmate or Rails migrated the database of backend (schema_migrations)", "001_orders.sql")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from abreast.platforms.netlify.platform import NetlifyPlatform
 from abreast.provider_api.api_client import ApiClient
 from abreast.testing.platforms.netlify import TOKEN, UNLIMITED, NetlifyEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
-from netlify_cli import deploy_with_cli, run_cli
+from netlify_cli import deploy_arguments, loaded_cli
 from netlify_stage import netlify_stage
 from openapi_validator import validate_emulator
 from sample_project import get_text
@@ -32,28 +33,33 @@ def test_it_deploys(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "index.html").write_text("one")
     (folder / "copy.html").write_text("one")
-    with validate_emulator(emulator, "netlify", NOT_DESCRIBED) as described, ThreadedServer(emulator.app) as served:
-        done = deploy_with_cli(served.url, TOKEN, folder, "--prod")
+    with (
+        validate_emulator(emulator, "netlify", NOT_DESCRIBED) as described,
+        ThreadedServer(emulator.app) as served,
+        loaded_cli(served.url, TOKEN, folder) as netlify,
+    ):
+        deploy = partial(netlify, *deploy_arguments(folder, TOKEN))
+        done = deploy("--prod")
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
         assert get_text(f"{served.url}/s/shop/") == get_text(told["deploy_url"]) == "one"
 
         (folder / "index.html").write_text("two")
-        done = deploy_with_cli(served.url, TOKEN, folder)
+        done = deploy()
         assert done.returncode == 0, done.stderr
         assert get_text(json.loads(done.stdout)["deploy_url"]) == "two"
         assert get_text(f"{served.url}/s/shop/") == "one", "a draft is for nobody"
 
         assert _present(served.url) == told["deploy_id"], "what it published is what abreast would go back to"
 
-        done = deploy_with_cli(served.url, TOKEN, folder, "--alias", "staging")
+        done = deploy("--alias", "staging")
         assert done.returncode == 0, done.stderr
         assert get_text(f"{served.url}/d/staging--shop/") == "two"
         assert get_text(f"{served.url}/s/shop/") == "one", "a branch is not the site"
 
         emulator.build_error = "the site is too large"
-        assert deploy_with_cli(served.url, TOKEN, folder, "--prod").returncode == 1
-        assert deploy_with_cli(served.url, "wrong", folder, "--prod").returncode == 1
+        assert deploy("--prod").returncode == 1
+        assert netlify(*deploy_arguments(folder, "wrong"), "--prod").returncode == 1
         assert get_text(f"{served.url}/s/shop/") == "one"
     assert described.checked_count > 20
 
@@ -102,19 +108,19 @@ def test_its_other_commands(tmp_path: Path) -> None:
     folder = tmp_path / "site"
     (folder / ".netlify").mkdir(parents=True)
     (folder / ".netlify/state.json").write_text('{"siteId": "site-shop"}')
-    with ThreadedServer(emulator.app) as served:
+    with ThreadedServer(emulator.app) as served, loaded_cli(served.url, TOKEN, folder) as netlify:
         for text in ("one", "two"):
             (folder / "index.html").write_text(text)
-            assert deploy_with_cli(served.url, TOKEN, folder, "--prod").returncode == 0
+            assert netlify(*deploy_arguments(folder, TOKEN), "--prod").returncode == 0
         live = str(emulator.sites["site-shop"].live_deploy_id)
         for command, answer in COMMANDS:
-            done = run_cli(served.url, TOKEN, folder, *command.replace(LIVE, live).split())
+            done = netlify(*command.replace(LIVE, live).split())
             assert done.returncode == 0, (command, done.stdout, done.stderr)
             assert answer in done.stdout, (command, done.stdout)
         assert get_text(f"{served.url}/s/shop/") == "one", "its api command rolls a site back"
         for command in MISSING:
             before = len(emulator.faults.requests)
-            done = run_cli(served.url, TOKEN, folder, *command.split())
+            done = netlify(*command.split())
             assert done.returncode != 0, (command, done.stdout)
             assert "501" in done.stderr + done.stdout or "Not Implemented" in done.stderr + done.stdout, (command, done)
             assert len(emulator.faults.requests) > before
@@ -132,8 +138,11 @@ def test_abreast_deploys_functions_as_it_does(tmp_path: Path) -> None:
     (folder / "netlify.toml").write_text(TOML)
     for name, source in FUNCTIONS.items():
         (folder / "netlify/functions" / name).write_text(source)
-    with netlify_stage(tmp_path, extra_keys=NOT_DESCRIBED) as stage:
-        built = run_cli(stage.url, TOKEN, folder, "build", "--offline")
+    with (
+        netlify_stage(tmp_path, extra_keys=NOT_DESCRIBED) as stage,
+        loaded_cli(stage.url, TOKEN, folder) as netlify,
+    ):
+        built = netlify("build", "--offline")
         assert built.returncode == 0, built.stdout + built.stderr
         for path, text in EDGE_FILES.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +151,7 @@ def test_abreast_deploys_functions_as_it_does(tmp_path: Path) -> None:
         shutil.copytree(folder / "dist", artifact)
         shutil.copytree(folder / ".netlify", artifact / ".netlify")
         where = ("--dir", "dist", "--site", "shop", "--no-build", "--json", "--prod")
-        done = run_cli(stage.url, TOKEN, folder, "deploy", *where)
+        done = netlify("deploy", *where)
         assert done.returncode == 0, done.stdout + done.stderr
         ours = stage.emulator.deploys[stage.stage("web-2").handle["deploy"]]
         theirs = stage.emulator.deploys[json.loads(done.stdout)["deploy_id"]]
