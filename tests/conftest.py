@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -110,8 +109,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         for line in left:
             reporter.line(line)
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-    if session.exitstatus == pytest.ExitCode.OK:
-        shutil.rmtree(folder)
+    leftovers.remove(folder, evidence=session.exitstatus != pytest.ExitCode.OK)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ has no environment, uses it as its working directory.
 """
 
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -59,6 +60,12 @@ def end_all(folder: Path) -> list[str]:
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
     return list(found.values())
+
+
+def remove(folder: Path, *, evidence: bool) -> None:
+    """Remove the session's folder; of one that failed, keep the tests' own folders, and the logs of shared servers."""
+    for place in (*folder.glob("tmp*/"), *folder.glob("*/data/")) if evidence else (folder,):
+        shutil.rmtree(place, ignore_errors=evidence)
 
 
 def _processes_of(folder: Path) -> dict[int, str]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,51 @@ WORLDS = {
 }
 
 
+RUN_EACH = """
+import json, os, subprocess, sys, tempfile
+import abreast.cli.main, abreast.ledger.sqlite, abreast.wiring.assembly
+from abreast.cli.run import run
+for command in sys.argv[1:]:
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = os.fork()
+        if process == 0:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            sys.argv[1:] = command.split()
+            code = run(sys.argv[1:])
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        out.seek(0)
+        err.seek(0)
+        print(json.dumps([command, code, out.read(), err.read()]), flush=True)
+"""
+"""A program that runs commands of abreast, each in a process forked from one that has imported it."""
+
+
+def run_each(world: str, project: SampleProject, *commands: str) -> Iterator[subprocess.CompletedProcess[str]]:
+    """Run commands of abreast one after the other, where the state folder cannot be written."""
+    told = run_program(world, project, sys.executable, "-c", RUN_EACH, *commands)
+    assert told.returncode == 0, told.stderr
+    for line in told.stdout.splitlines():
+        yield subprocess.CompletedProcess(*json.loads(line))
+
+
 def run_in(world: str, project: SampleProject, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of abreast, where the state folder cannot be written. The mounts end with it."""
+    """Run a command of abreast, where the state folder cannot be written."""
+    return run_program(world, project, *project.command_line(*arguments))
+
+
+def run_program(world: str, project: SampleProject, *command_line: str) -> subprocess.CompletedProcess[str]:
+    """Run a program where the state folder cannot be written. The mounts end with it."""
     require_programs("unshare", "setpriv")
     is_root = os.geteuid() == 0
     without_privilege = ["setpriv", "--bounding-set", "-dac_override", "--inh-caps", "-dac_override"]
     return subprocess.run(
         [
             "unshare", *([] if is_root else ["-r"]), "-m", "sh", "-c", f'{WORLDS[world]} && exec "$@"', "sh",
-            *(without_privilege if world == "Permission denied" else []), *project.command_line(*arguments),
+            *(without_privilege if world == "Permission denied" else []), *command_line,
         ],
         cwd=project.folder, env={**os.environ, "STATE": str(project.folder / ".abreast")},
         capture_output=True, text=True, check=False, timeout=90,
@@ -69,11 +106,12 @@ def test_commands_that_read_show_the_record(project: SampleProject, world: str) 
     if world == "Permission denied" and os.geteuid() == 0:
         belong_to_others(state, 65534)
     try:
-        for command in READERS:
-            done = run_in(world, project, *command.split())
-            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-            assert done.stderr.count(f"{state} cannot be written ({world})") == 1, f"{command}: {done.stderr}"
-            if command.startswith("history"):
+        shown = list(run_each(world, project, *READERS))
+        assert [done.args for done in shown] == list(READERS)
+        for done in shown:
+            assert done.returncode == 0, f"{done.args}: {done.stdout}{done.stderr}"
+            assert done.stderr.count(f"{state} cannot be written ({world})") == 1, f"{done.args}: {done.stderr}"
+            if done.args.startswith("history"):
                 assert json.loads(done.stdout) == expected
         if world == "Read-only file system":  # in the others, what runs here cannot be asked
             assert "backend" in run_in(world, project, "plan").stdout
