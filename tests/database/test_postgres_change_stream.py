@@ -307,20 +307,40 @@ def test_what_was_acknowledged_outlives_server_and_stream(own_server: Server, tm
 
 
 @pytest.mark.exhaustive
-def test_a_killed_receiver_is_noticed_and_started_again_without_a_gap(streaming: Streaming, server: Server) -> None:
+def test_only_what_was_added_is_shipped_and_a_killed_receiver_is_started_again_without_a_gap(
+    streaming: Streaming, server: Server
+) -> None:
+    command = Path(f"/proc/{streaming.receiver()}/cmdline")
+    eventually(lambda: b"pg_receivewal" in command.read_bytes().split(b"\0")[0])
+    assert postgres_server.PASSWORD.encode() not in command.read_bytes(), "the process list shows it"
+    assert os.getpgid(streaming.receiver()) == streaming.receiver(), "Ctrl-C is for abreast"
+
     streaming.ship_a_base()
     insert(streaming.url, 1)
+    eventually(lambda: streaming.ship() < 10_000)
+    sizes: list[int] = []
+
+    def is_shipped() -> bool:
+        sizes.append(streaming.ship())
+        return sizes[-1] > 0
+
+    for number in range(2, 12):
+        insert(streaming.url, number)
+        eventually(is_shipped)
+    shipped = [size for size in sizes if size]
+    assert statistics.median(shipped) < 2_000_000, "a segment that was finished meanwhile is shipped whole"
+
     os.kill(streaming.receiver(), signal.SIGKILL)
     eventually(lambda: "pg_receivewal has ended: killed by signal 9" in trouble(streaming.stream))
-    insert(streaming.url, 2)
+    insert(streaming.url, 12)
     server.execute("SELECT pg_switch_wal()", "CHECKPOINT")
     streaming.stream.start()
-    insert(streaming.url, 3)
+    insert(streaming.url, 13)
     assert trouble(streaming.stream) == ""
     streaming.stream.stop()
     assert trouble(streaming.stream) == "", "it was stopped"
 
-    insert(streaming.url, *range(4, 100))
+    insert(streaming.url, *range(14, 100))
     server.execute("SELECT pg_switch_wal()", "CHECKPOINT")
     insert(streaming.url, 100)
     unfinished = next(streaming.folder.glob("stream/*-1")) / "unfinished-base"
@@ -442,27 +462,6 @@ def test_a_base_backup_that_is_nowhere_is_taken_again(streaming: Streaming) -> N
     assert bases_in(streaming.store.manifest())[0] > lost
 
 
-@pytest.mark.exhaustive
-def test_only_what_was_added_is_shipped(streaming: Streaming) -> None:
-    streaming.ship_a_base()
-    insert(streaming.url, 1)
-    eventually(lambda: streaming.ship() < 10_000)
-    sizes: list[int] = []
-
-    def is_shipped() -> bool:
-        sizes.append(streaming.ship())
-        return sizes[-1] > 0
-
-    for number in range(2, 12):
-        insert(streaming.url, number)
-        eventually(is_shipped)
-    shipped = [size for size in sizes if size]
-    assert statistics.median(shipped) < 2_000_000, "a segment that was finished meanwhile is shipped whole"
-    streaming.stream.stop()
-    streaming.ship()
-    assert streaming.recovered_rows() == set(range(1, 12))
-
-
 def test_pieces_are_few_and_cover_what_was_written() -> None:
     pieces: list[Piece] = []
     written = 0
@@ -538,8 +537,14 @@ def test_tablespaces_are_refused_whenever_they_come(
         server.execute("DROP TABLESPACE cold")
 
 
+def recover_from(files: str, into: str) -> None:
+    recover(Path(files), None, "postgres", Path(into))
+
+
 @pytest.mark.exhaustive
-def test_what_cannot_be_recovered_is_said(streaming: Streaming, tmp_path: Path) -> None:
+def test_what_cannot_be_recovered_is_said_and_the_recovering_server_ends_with_a_process_that_is_killed(
+    streaming: Streaming, tmp_path: Path
+) -> None:
     with pytest.raises(DatabaseError, match="has no base backup yet"):
         streaming.recovered_rows()
     streaming.ship_a_base()
@@ -551,6 +556,15 @@ def test_what_cannot_be_recovered_is_said(streaming: Streaming, tmp_path: Path) 
         streaming.recovered_rows(base.ended - timedelta(seconds=1))
     assert f"a moment from {base.ended.isoformat(timespec='microseconds')} on" in str(early.value)
     files = streaming.store.fetch(tmp_path / "fetched")
+    temporary = Path(tempfile.mkdtemp())
+    temporary.chmod(0o711)
+    process = run_here("recover_from", str(files), str(tmp_path / "dump"), TMPDIR=str(temporary))
+    eventually(lambda: processes_with(f"postgres -D {temporary}"))
+    process.kill()
+    process.wait()
+    eventually(lambda: not processes_with(f"{temporary}"))
+    assert not (tmp_path / "dump").exists()
+
     with pytest.raises(DatabaseError, match="there was no database nowhere"):  # found at the end
         recover(files, datetime.now(UTC) + timedelta(days=1), "nowhere", tmp_path / "dump")
     for segment in files.glob("*/*/0000*"):
@@ -565,37 +579,6 @@ def test_what_cannot_be_recovered_is_said(streaming: Streaming, tmp_path: Path) 
     with pytest.raises(DatabaseError, match=r"pg_verifybackup: |tar: "):
         recover(files, None, "postgres", tmp_path / "dump")
     assert not list(files.glob("abreast-*")), "nothing stays"
-
-
-# ── processes ──────────────────────────────────────────────────────────────────────────────────
-
-
-def recover_from(files: str, into: str) -> None:
-    recover(Path(files), None, "postgres", Path(into))
-
-
-@pytest.mark.exhaustive
-def test_the_recovering_server_ends_with_the_process_that_is_killed(streaming: Streaming, tmp_path: Path) -> None:
-    streaming.ship_a_base()
-    streaming.stream.stop()
-    streaming.ship()
-    files = streaming.store.fetch(tmp_path / "fetched")
-    temporary = Path(tempfile.mkdtemp())
-    temporary.chmod(0o711)
-    process = run_here("recover_from", str(files), str(tmp_path / "dump"), TMPDIR=str(temporary))
-    eventually(lambda: processes_with(f"postgres -D {temporary}"))
-    process.kill()
-    process.wait()
-    eventually(lambda: not processes_with(f"{temporary}"))
-    assert not (tmp_path / "dump").exists()
-
-
-@pytest.mark.exhaustive
-def test_no_password_is_in_the_process_list(streaming: Streaming) -> None:
-    command = Path(f"/proc/{streaming.receiver()}/cmdline")
-    eventually(lambda: b"pg_receivewal" in command.read_bytes().split(b"\0")[0])
-    assert postgres_server.PASSWORD.encode() not in command.read_bytes()
-    assert os.getpgid(streaming.receiver()) == streaming.receiver(), "Ctrl-C is for abreast"
 
 
 # ── a newer server ─────────────────────────────────────────────────────────────────────────────

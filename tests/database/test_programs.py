@@ -60,9 +60,7 @@ def test_of_several_versions_the_newest_counts_wherever_it_is(tmp_path: Path, mo
 def test_the_wrapper_of_debian_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts what is found anyway, and takes longer than that does."""
     monkeypatch.setattr(programs, "PLACES", (f"{tmp_path}/lib/postgresql/*/bin",))
-    (installed(tmp_path / "share", "99", "pg_wrapper") / "pg_wrapper").write_text(
-        f"#!/bin/sh\n: > {tmp_path}/asked\n"
-    )
+    (installed(tmp_path / "share", "99", "pg_wrapper") / "pg_wrapper").write_text(f"#!/bin/sh\n: > {tmp_path}/asked\n")
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "pg_dump").symlink_to(tmp_path / "share" / "pg_wrapper")
     monkeypatch.setenv("PATH", str(tmp_path / "path"))

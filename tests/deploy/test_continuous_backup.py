@@ -33,12 +33,19 @@ def recording(shop: DatabaseProject) -> StartedCommand:
     shop.deploy()
     command = shop.project.start("db", "backup", "--scheduled", variables=shop.variables)
     eventually(lambda: recorded_until(shop) is not None, 60)
+    known = recorded_until(shop)
+    told = json.loads(shop.run("db", "status", "--json", code=None).stdout)["backend"]["recorded_until"]
+    assert known
+    assert datetime.fromisoformat(told) >= known
     return command
 
 
 def recorded_until(shop: DatabaseProject) -> datetime | None:
-    state = json.loads(shop.run("db", "status", "--json", code=None).stdout)["backend"]
-    return datetime.fromisoformat(state["recorded_until"]) if state["recorded_until"] else None
+    """Return what `abreast db status` shows, from where it reads it."""
+    for file in (shop.project.folder / ".abreast" / "backups").rglob("manifest.json"):
+        manifest = json.loads(file.read_text())
+        return datetime.fromisoformat(manifest["until"]) if manifest["since"] else None
+    return None
 
 
 def wait_until_recorded(shop: DatabaseProject) -> None:

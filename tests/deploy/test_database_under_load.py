@@ -36,6 +36,7 @@ class Users:
                     self.bad.append(str(error))
             except OSError as error:
                 self.bad.append(str(error))
+            time.sleep(0.01)
 
     def __enter__(self) -> Self:
         for thread in self._threads:
