@@ -113,30 +113,29 @@ def test_it_asks_before_it_deploys_and_no_is_no(project: SampleProject, terminal
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    ("answer", "code", "release"), [("g", 0, "v2"), ("t", 1, "v1"), ("l", 4, "v2")], ids=["go on", "turn back", "leave"]
-)
-def test_ctrl_c_asks(
-    project: SampleProject, terminal: Callable[..., Terminal], answer: str, code: int, release: str
+def test_ctrl_c_asks_whether_to_go_on_leave_or_turn_back(
+    project: SampleProject, terminal: Callable[..., Terminal]
 ) -> None:
     project.deploy()
     project.config["environments"]["local"]["settle"] = "5s"
-    new = project.commit()
-    at = terminal("deploy", "--yes")
-    with print_screen_on_failure(at):
-        eventually(lambda: project.latest_deployment()["chapter"] == "watch")
-        at.type(CTRL_C)
-        eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
-        at.type(f"{answer}\n")
-        eventually(lambda: at.process.poll() is not None)
-        assert at.process.returncode == code
-    latest = project.latest_deployment()
-    if answer == "l":
-        assert at.shows(f"abreast resume {latest['id']}")
-        assert latest["state"] == "running"
-        project.run("resume", latest["id"])
-    assert project.status()["release"] == release
-    assert (project.served_commits()["backend"] == new) is (release == "v2")
+    for answer, code, release in (("g", 0, "v2"), ("l", 4, "v3"), ("t", 1, "v3")):
+        before, new = project.served_commits()["backend"], project.commit()
+        at = terminal("deploy", "--yes")
+        with print_screen_on_failure(at):
+            eventually(lambda new=new: project.served_commits()["backend"] == new)
+            eventually(lambda: project.latest_deployment()["chapter"] == "watch")
+            at.type(CTRL_C)
+            eventually(lambda at=at: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
+            at.type(f"{answer}\n")
+            eventually(lambda at=at: at.process.poll() is not None)
+            assert at.process.returncode == code, answer
+        latest = project.latest_deployment()
+        if answer == "l":
+            assert at.shows(f"abreast resume {latest['id']}")
+            assert latest["state"] == "running"
+            project.run("resume", latest["id"])
+        assert project.status()["release"] == release, answer
+        assert project.served_commits()["backend"] == (before if answer == "t" else new), answer
 
 
 def test_ctrl_d_is_no_answer_and_sigterm_asks_nobody(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
