@@ -118,24 +118,35 @@ def test_ctrl_c_asks_whether_to_go_on_leave_or_turn_back(
 ) -> None:
     project.deploy()
     project.config["environments"]["local"]["settle"] = "5s"
-    for answer, code, release in (("g", 0, "v2"), ("l", 4, "v3"), ("t", 1, "v3")):
-        before, new = project.served_commits()["backend"], project.commit()
+
+    def interrupt(answer: str) -> tuple[Terminal, str]:
+        """Deploy a commit, and answer so once all users have it."""
+        new = project.commit()
         at = terminal("deploy", "--yes")
         with print_screen_on_failure(at):
-            eventually(lambda new=new: project.served_commits()["backend"] == new)
+            eventually(lambda: project.served_commits()["backend"] == new)
             eventually(lambda: project.latest_deployment()["chapter"] == "watch")
             at.type(CTRL_C)
-            eventually(lambda at=at: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
+            eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
             at.type(f"{answer}\n")
-            eventually(lambda at=at: at.process.poll() is not None)
-            assert at.process.returncode == code, answer
-        latest = project.latest_deployment()
-        if answer == "l":
-            assert at.shows(f"abreast resume {latest['id']}")
-            assert latest["state"] == "running"
-            project.run("resume", latest["id"])
-        assert project.status()["release"] == release, answer
-        assert project.served_commits()["backend"] == (before if answer == "t" else new), answer
+            eventually(lambda: at.process.poll() is not None)
+        return at, new
+
+    at, second = interrupt("g")
+    assert at.process.returncode == 0
+    assert (project.status()["release"], project.served_commits()["backend"]) == ("v2", second)
+
+    at, third = interrupt("l")
+    assert at.process.returncode == 4
+    left = project.latest_deployment()
+    assert at.shows(f"abreast resume {left['id']}")
+    assert left["state"] == "running"
+    project.run("resume", left["id"])
+    assert (project.status()["release"], project.served_commits()["backend"]) == ("v3", third)
+
+    at, _ = interrupt("t")
+    assert at.process.returncode == 1
+    assert (project.status()["release"], project.served_commits()["backend"]) == ("v3", third)
 
 
 def test_ctrl_d_is_no_answer_and_sigterm_asks_nobody(project: SampleProject, terminal: Callable[..., Terminal]) -> None:
