@@ -21,6 +21,7 @@ import psutil
 import yaml
 
 from abreast.workflows import github_templates
+from fork_server import run_command
 from limits import scaled
 from sample_project import SampleProject
 from state_worlds import git
@@ -95,6 +96,18 @@ class ActionsWorld:
         self.project.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", f"Change {name}")
         self.project.git("push", "-q", "origin", "HEAD")
         return self.project.git("rev-parse", "HEAD").strip()
+
+    def deploy_here(self) -> None:
+        """Deploy what was pushed last to staging, on ``runner``: as a workflow does, without one."""
+        git(self.runner, "fetch", "-q", "origin")
+        git(self.runner, "checkout", "-q", "--detach", "origin/main")
+        self.run_here("deploy", "--env", "staging", "--yes")
+
+    def run_here(self, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+        """Run a command on ``runner`` that succeeds, and return what it printed."""
+        done = run_command(self.runner, *arguments, variables={"ABREAST_STATE": "git", **(variables or {})})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def start(
         self, workflow: str, event: str, inputs: Mapping[str, str] | None = None, machine: Path | None = None,

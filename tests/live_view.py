@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +28,15 @@ SECONDS_WATCHED = 1.2
 COMMAND = "abreast deploy --env local"
 
 
-def deploy_two_versions(folder: Path) -> None:
+Command = Callable[..., object]
+"""Runs a command of abreast in a folder, which comes first."""
+
+
+def abreast(folder: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "abreast", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def deploy_two_versions(folder: Path, run: Command) -> None:
     """Deploy two versions of the example, at any ports: the second migrates the database."""
     shutil.copytree(EXAMPLE_FOLDER, folder, dirs_exist_ok=True)
     config = folder / "abreast.yml"
@@ -38,11 +47,7 @@ def deploy_two_versions(folder: Path) -> None:
         subject = write_version(folder, version)
         subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
         subprocess.run(["git", *identity, "commit", "-qm", subject], cwd=folder, check=True)
-        abreast(folder, "deploy", "--env", "local", "--yes")
-
-
-def abreast(folder: Path, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "abreast", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        run(folder, "deploy", "--env", "local", "--yes")
 
 
 def draw(folder: Path) -> str:
@@ -60,14 +65,14 @@ def draw(folder: Path) -> str:
     return console.export_svg(title="abreast", unique_id="abreast")
 
 
-def make_picture() -> str:
+def make_picture(run: Command = abreast) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "storefront"
         try:
-            deploy_two_versions(folder)
+            deploy_two_versions(folder, run)
             return draw(folder)
         finally:
-            abreast(folder, "down", "--env", "local", "--yes")
+            run(folder, "down", "--env", "local", "--yes")
 
 
 if __name__ == "__main__":

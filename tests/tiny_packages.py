@@ -24,7 +24,7 @@ def write_wheel(folder: Path, version: str = "1.0", word: str = "hello") -> Path
     wheel = folder / f"greeting-{version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            archive.writestr(name, text)
+            archive.writestr(zipfile.ZipInfo(name), text)  # without the time, so that its digest is always the same
     return wheel
 
 

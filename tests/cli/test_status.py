@@ -95,21 +95,21 @@ def test_a_running_deployment_is_not_interrupted_by_an_operators_lock(project: S
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("command", [["status"], ["history"], ["show"], ["plan"], ["--help"], ["docs"]])
-def test_a_reader_that_leaves_sees_no_traceback(project: SampleProject, command: list[str]) -> None:
+def test_a_reader_that_leaves_sees_no_traceback(project: SampleProject) -> None:
     project.deploy()
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        project.command_line(*command),
-        cwd=project.folder,
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    for command in ("status", "history", "show", "plan", "--help", "docs"):
+        done = subprocess.run(
+            project.command_line(command),
+            cwd=project.folder,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
     os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.exhaustive
@@ -127,16 +127,16 @@ def test_a_deployment_goes_on_without_its_reader(project: SampleProject) -> None
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("command", [["down", "--yes"], ["db", "baseline", "--yes"]])
-def test_what_an_operator_locked_is_left_alone(project: SampleProject, command: list[str]) -> None:
+def test_what_an_operator_locked_is_left_alone(project: SampleProject) -> None:
     project.config["services"]["backend"]["database"] = {"url": "sqlite:///shop.db", "migrations": "migrations"}
     (project.folder / "migrations").mkdir()
     (project.folder / "migrations" / "001_orders.sql").write_text("CREATE TABLE orders (id INTEGER PRIMARY KEY);\n")
     project.commit()
     project.deploy()
     project.run("lock", "--reason", "a sale")
-    assert "local is locked by" in project.run(*command, code=3).stderr
-    assert project.served_commits()
+    for command in (["down", "--yes"], ["db", "baseline", "--yes"]):
+        assert "local is locked by" in project.run(*command, code=3).stderr
+        assert project.served_commits()
     project.run("unlock")
 
 

@@ -113,30 +113,40 @@ def test_it_asks_before_it_deploys_and_no_is_no(project: SampleProject, terminal
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    ("answer", "code", "release"), [("g", 0, "v2"), ("t", 1, "v1"), ("l", 4, "v2")], ids=["go on", "turn back", "leave"]
-)
-def test_ctrl_c_asks(
-    project: SampleProject, terminal: Callable[..., Terminal], answer: str, code: int, release: str
+def test_ctrl_c_asks_whether_to_go_on_leave_or_turn_back(
+    project: SampleProject, terminal: Callable[..., Terminal]
 ) -> None:
     project.deploy()
     project.config["environments"]["local"]["settle"] = "5s"
-    new = project.commit()
-    at = terminal("deploy", "--yes")
-    with print_screen_on_failure(at):
-        eventually(lambda: project.latest_deployment()["chapter"] == "watch")
-        at.type(CTRL_C)
-        eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
-        at.type(f"{answer}\n")
-        eventually(lambda: at.process.poll() is not None)
-        assert at.process.returncode == code
-    latest = project.latest_deployment()
-    if answer == "l":
-        assert at.shows(f"abreast resume {latest['id']}")
-        assert latest["state"] == "running"
-        project.run("resume", latest["id"])
-    assert project.status()["release"] == release
-    assert (project.served_commits()["backend"] == new) is (release == "v2")
+
+    def interrupt(answer: str) -> tuple[Terminal, str]:
+        """Deploy a commit, and answer so once all users have it."""
+        new = project.commit()
+        at = terminal("deploy", "--yes")
+        with print_screen_on_failure(at):
+            eventually(lambda: project.served_commits()["backend"] == new)
+            eventually(lambda: project.latest_deployment()["chapter"] == "watch")
+            at.type(CTRL_C)
+            eventually(lambda: at.shows("[t]urn back, [l]eave it to be resumed, or [g]o on?"))
+            at.type(f"{answer}\n")
+            eventually(lambda: at.process.poll() is not None)
+        return at, new
+
+    at, second = interrupt("g")
+    assert at.process.returncode == 0
+    assert (project.status()["release"], project.served_commits()["backend"]) == ("v2", second)
+
+    at, third = interrupt("l")
+    assert at.process.returncode == 4
+    left = project.latest_deployment()
+    assert at.shows(f"abreast resume {left['id']}")
+    assert left["state"] == "running"
+    project.run("resume", left["id"])
+    assert (project.status()["release"], project.served_commits()["backend"]) == ("v3", third)
+
+    at, _ = interrupt("t")
+    assert at.process.returncode == 1
+    assert (project.status()["release"], project.served_commits()["backend"]) == ("v3", third)
 
 
 def test_ctrl_d_is_no_answer_and_sigterm_asks_nobody(project: SampleProject, terminal: Callable[..., Terminal]) -> None:

@@ -63,6 +63,12 @@ def test_an_image_is_built_pushed_and_deployed_by_its_digest(world: MultiCloudPr
     world.project.run("rollback", "--yes", "--reason", "no", variables=world.variables)
     assert (kept(world.project), world.served_commits["backend"]) == (found, first)
 
+    # What cannot be built stops it.
+    world.project.commit(api_Dockerfile=DOCKERFILE.replace('"true"', '"false"'))
+    _, told = world.deploy(code=1)
+    assert "`docker build --file api.Dockerfile" in told
+    assert world.served_commits == world.all_at_commit(first)
+
 
 def test_the_attestation_of_an_image_is_one_of_its_digest_in_the_registry(
     world: MultiCloudProject, tmp_path: Path
@@ -94,15 +100,6 @@ def test_a_command_migrates_with_the_image_that_was_built(world: MultiCloudProje
     world.deploy()
     with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
         assert db.execute("SELECT count(*) FROM orders").fetchall() == [(0,)]
-
-
-def test_what_cannot_be_built_stops_it(world: MultiCloudProject) -> None:
-    first = world.project.commit()
-    world.deploy()
-    world.project.commit(api_Dockerfile=DOCKERFILE.replace('"true"', '"false"'))
-    _, told = world.deploy(code=1)
-    assert "`docker build --file api.Dockerfile" in told
-    assert world.served_commits == world.all_at_commit(first)
 
 
 def test_an_image_that_is_too_large_is_refused(world: MultiCloudProject) -> None:

@@ -3,12 +3,12 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from kept_results import kept
 from sample_project import SampleProject, get_json, require_programs
 from tiny_packages import write_npm_package
 
@@ -62,9 +62,12 @@ class NodeProject(SampleProject):
         return [event["message"] for event in self.latest_deployment()["events"]]
 
 
-@cache
 def _lock_file(manifest: str, name: str, archive: bytes) -> str:
     """Return the lock file that npm writes for a package that needs an archive beside it."""
+    return kept((manifest, name, archive), lambda: _lock(manifest, name, archive))
+
+
+def _lock(manifest: str, name: str, archive: bytes) -> str:
     with TemporaryDirectory() as folder:
         (Path(folder) / "package.json").write_text(manifest)
         (Path(folder) / name).write_bytes(archive)
@@ -83,28 +86,19 @@ def web(tmp_path: Path) -> Iterator[NodeProject]:
 
 def test_a_change_of_code_installs_nothing_and_a_change_of_the_lock_file_does(web: NodeProject) -> None:
     web.frontend["test"] = "node -e 'require(\"greeting\")'"
+    web.frontend["build"]["run"] = BUILD + "\necho 'throw 1' > node_modules/greeting/index.js"
     web.commit()
     web.deploy()
     assert (web.installs, web.word) == (1, "hello")  # the tests had what the build installed, or the other way round
     web.write("web/page.js", "// one more line")
     web.commit()
     web.deploy()
-    assert (web.installs, web.word) == (1, "hello")
+    assert (web.installs, web.word) == (1, "hello"), "what is kept, no build can spoil"
     assert "dependencies are those of an earlier build: same lock files" in web.notes
     web.require("2.0.0", "goodbye")
     web.commit()
     web.deploy()
     assert (web.installs, web.word) == (2, "goodbye")
-
-
-def test_a_build_cannot_spoil_what_is_kept(web: NodeProject) -> None:
-    web.frontend["build"]["run"] = BUILD + "\necho 'throw 1' > node_modules/greeting/index.js"
-    web.commit()
-    web.deploy()
-    web.write("web/page.js", "// one more line")
-    web.commit()
-    web.deploy()
-    assert (web.installs, web.word) == (1, "hello")
 
 
 def test_without_a_lock_file_it_runs_in_each_build_and_the_plan_says_so(web: NodeProject) -> None:
@@ -132,27 +126,22 @@ def test_a_lock_file_that_does_not_match_is_not_kept(web: NodeProject) -> None:
     assert web.installs == 2
 
 
-def test_own_scripts_of_an_install_may_read_any_file(web: NodeProject) -> None:
-    web.require("1.0.0", "hello", scripts={"postinstall": "cp page.js node_modules/greeting/index.js"})
+def test_own_scripts_of_an_install_may_read_any_file_but_find_no_repository(web: NodeProject) -> None:
+    """In a repository, they would set up hooks."""
+    husky_7 = "! git rev-parse 2> /dev/null || git config core.hooksPath .husky"
+    scripts = {"postinstall": "cp page.js node_modules/greeting/index.js", "prepare": husky_7}
+    web.require("1.0.0", "hello", scripts=scripts)
     web.write("web/page.js", "module.exports = 'first'")
     web.commit()
     assert "package.json has a script postinstall" in web.run("plan").stdout
     web.deploy()
     assert web.word == "first"
+    asked = subprocess.run(["git", "config", "core.hooksPath"], cwd=web.folder, capture_output=True, check=False)
+    assert asked.stdout == b""
     web.write("web/page.js", "module.exports = 'second'")
     web.commit()
     web.deploy()
     assert (web.installs, web.word) == (2, "second")
-
-
-def test_an_install_finds_no_repository_in_which_to_set_up_hooks(web: NodeProject) -> None:
-    husky_7 = "! git rev-parse 2> /dev/null || git config core.hooksPath .husky"
-    web.require("1.0.0", "hello", scripts={"prepare": husky_7})
-    web.commit()
-    web.deploy()
-    assert web.word == "hello"
-    asked = subprocess.run(["git", "config", "core.hooksPath"], cwd=web.folder, capture_output=True, check=False)
-    assert asked.stdout == b""
 
 
 def test_doctor_finds_npm_ci_without_a_lock_file(web: NodeProject) -> None:

@@ -12,7 +12,7 @@ from tiny_packages import write_wheel
 
 VERSION = ".".join(map(str, sys.version_info[:2]))
 INSTALL = "uv pip install --offline --no-index --find-links ../wheels -r requirements.txt"
-"""By uv, which is quick: that pip installs the same is shown where there is no lock file, and in tests/runtimes."""
+"""By uv, which is quick: that pip installs the same is shown in tests/runtimes and in tests/docs."""
 
 HEALTH = """    import greeting
     return 200, {"prefix": sys.prefix, "word": greeting.word(), "active": os.environ.get("VIRTUAL_ENV")}
@@ -73,14 +73,14 @@ def api(tmp_path: Path) -> Iterator[PythonProject]:
     made.down()
 
 
-def test_a_change_of_code_installs_nothing_and_a_rollback_has_the_environment_of_its_release(
-    api: PythonProject,
-) -> None:
+def test_the_same_lock_files_are_installed_once_and_each_release_has_its_environment(api: PythonProject) -> None:
     api.deploy()
     first = api.health
     assert first["word"] == "hello"
     assert first["prefix"] == first["active"]
     assert Path(first["prefix"]).is_relative_to(api.folder / ".abreast" / "installs")
+
+    # A change of code installs nothing; a rollback has the environment of its release.
     api.write("api/app.py", APP_SOURCE.replace(HEALTHY, HEALTH) + "# one more line\n")
     api.commit()
     api.deploy()
@@ -93,29 +93,52 @@ def test_a_change_of_code_installs_nothing_and_a_rollback_has_the_environment_of
     api.run("rollback", "--yes", "--reason", "test")
     assert (api.installs, api.health["prefix"]) == (2, first["prefix"])
 
+    # A release that is built needs no look for an interpreter.
+    api.backend["python"] = "3.99"
+    api.commit()
+    api.deploy("--release", "v1")
+    assert (api.installs, api.health) == (2, first)
 
-def test_all_commands_of_the_service_have_it_also_its_programs(api: PythonProject, tmp_path: Path) -> None:
+    # An environment that is gone is made again from the commit.
+    api.backend["python"] = VERSION
+    api.commit()
+    shutil.rmtree(api.folder / ".abreast" / "installs")
+    api.run("unlock", "--release", "v3")
+    api.deploy("--release", "v3")
+    assert (api.installs, api.health["word"]) == (3, "goodbye")
+
+    # Force installs again, beside the running one.
+    before = api.health["prefix"]
+    api.deploy("--force")
+    assert api.installs == 4
+    assert api.health["prefix"] != before
+
+
+def test_all_commands_of_services_have_it_also_its_programs(api: PythonProject, tmp_path: Path) -> None:
     told = tmp_path / "told"
     tell = f'python -c "import sys, greeting; print(sys.prefix)" >> {told} && greet >> {told}'
+    same = {**api.backend, "build": {**api.backend["build"]}}
     api.backend["build"]["run"] = tell
     api.backend |= {"test": tell, "run": f"{tell}; exec python app.py"}
     api.backend["database"] = {"url": "sqlite:///shop.db", "command": tell}
+    api.write("api/worker.py", "import time, greeting\ntime.sleep(600)\n")
+    here = "test -f worker.py && python -c 'import greeting, sys; assert sys.prefix != sys.base_prefix'"
+    api.config["services"]["jobs"] = {
+        **{key: same[key] for key in ("folder", "python", "build")},
+        "type": "worker",
+        "run": "exec python worker.py",
+        "instances": 1,
+        "release": here,
+        "health": {"command": here, "within": "20s", "hold": "0s"},
+    }
     api.commit()
     api.deploy()
     assert api.installs == 1
     lines = told.read_text().splitlines()
     assert set(lines) == {api.health["prefix"], "hello"}
     assert len(lines) >= 8
-
-
-def test_an_environment_that_is_gone_is_made_again_from_the_commit(api: PythonProject) -> None:
-    api.deploy()
-    api.require("2.0")
-    api.commit()
-    api.deploy()
-    shutil.rmtree(api.folder / ".abreast" / "installs")
-    api.deploy("--release", "v1")
-    assert (api.installs, api.health["word"]) == (3, "hello")
+    finished = [event["chapter"] for event in api.latest_deployment()["events"] if event["service"] == "jobs"]
+    assert {"release", "check"} <= set(finished)
 
 
 def test_a_killed_install_is_begun_afresh(api: PythonProject, tmp_path: Path) -> None:
@@ -158,7 +181,7 @@ def test_an_editable_install_is_refused(api: PythonProject) -> None:
 
 
 def test_without_a_lock_file_it_is_installed_in_each_build_and_the_plan_says_so(api: PythonProject) -> None:
-    api.backend["build"]["install"] = api.install("pip install --no-index --find-links ../wheels greeting")
+    api.backend["build"]["install"] = api.install("uv pip install --offline --no-index --find-links ../wheels greeting")
     api.commit()
     assert "names no requirements file of the commit" in api.run("plan").stdout
     api.deploy()
@@ -167,41 +190,3 @@ def test_without_a_lock_file_it_is_installed_in_each_build_and_the_plan_says_so(
     api.commit()
     api.deploy()
     assert (api.installs, api.health["word"]) == (2, "goodbye")
-
-
-def test_force_installs_again_beside_the_running_one(api: PythonProject) -> None:
-    api.deploy()
-    before = api.health["prefix"]
-    api.deploy("--force")
-    assert api.installs == 2
-    assert api.health["prefix"] != before
-
-
-def test_a_release_that_is_built_needs_no_look_for_an_interpreter(api: PythonProject) -> None:
-    api.deploy()
-    first = api.health
-    api.require("2.0")
-    api.commit()
-    api.deploy()
-    api.backend["python"] = "3.99"
-    api.commit()
-    api.deploy("--release", "v1")
-    assert api.health == first
-
-
-def test_workers_release_commands_and_health_commands_have_it_too(api: PythonProject) -> None:
-    api.write("api/worker.py", "import time, greeting\ntime.sleep(600)\n")
-    here = "test -f worker.py && python -c 'import greeting, sys; assert sys.prefix != sys.base_prefix'"
-    api.config["services"]["jobs"] = {
-        **{key: api.backend[key] for key in ("folder", "python", "build")},
-        "type": "worker",
-        "run": "exec python worker.py",
-        "instances": 1,
-        "release": here,
-        "health": {"command": here, "within": "20s", "hold": "0s"},
-    }
-    api.commit()
-    api.deploy()
-    finished = [event["chapter"] for event in api.latest_deployment()["events"] if event["service"] == "jobs"]
-    assert {"release", "check"} <= set(finished)
-    assert api.installs == 1

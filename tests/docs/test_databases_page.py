@@ -106,7 +106,7 @@ def test_alembic_migrates_says_what_is_pending_and_reverts(project: SampleProjec
     up, down = 'op.add_column("orders", sa.Column("price", sa.Integer))', 'op.drop_column("orders", "price")'
     (step / "2.py").write_text(ALEMBIC_STEP.format(number=2, before='"1"', up=up, down=down))
     project.commit()
-    shop.deploy()
+    assert "rehearse  note + column orders.price: integer" in shop.deploy().lower()
     assert "price" in str(shop.schema())
     shop.run("rollback", "--reason", "orders fail", "--yes")
     assert "price" not in str(shop.schema())

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from limits import scaled
 from page_examples import Example, page_examples
 from sample_project import free_ports, get_text
+from typed_command import type_command
 
 PAGE = Path(__file__).parents[2] / "docs" / "huggingface.md"
 EXAMPLES = list(page_examples(PAGE))
@@ -91,9 +91,6 @@ def test_a_reader_who_follows_the_page_gets_what_it_says(tmp_path: Path) -> None
 
 
 def _run(folder: Path, command: str, exported: Mapping[str, str]) -> str:
-    done = subprocess.run(
-        ["/bin/sh", "-c", command], cwd=folder, env=environment(**exported), capture_output=True, text=True,
-        timeout=scaled(120), check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
+    code, told = type_command(folder, command, environment(**exported))
+    assert code == 0, f"{command}\n{told}"
+    return told

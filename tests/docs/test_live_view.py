@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import fork_server
 import live_view
 
 ROOT = Path(__file__).parents[2]
@@ -38,4 +39,4 @@ def test_the_pages_show_it() -> None:
 @pytest.mark.exhaustive
 @pytest.mark.timeout(180)
 def test_it_is_drawn_so_today() -> None:
-    assert shown_text(PICTURE.read_text()) == shown_text(live_view.make_picture())
+    assert shown_text(PICTURE.read_text()) == shown_text(live_view.make_picture(fork_server.run_command))

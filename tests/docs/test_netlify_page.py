@@ -59,34 +59,21 @@ def follow(project: SampleProject, variables: Mapping[str, str], code: int = 0) 
     return said
 
 
-@pytest.mark.executes("docs/netlify.md", 1, 2, 6)
+@pytest.mark.executes("docs/netlify.md", 1, 2, 3, 4, 6)
 @pytest.mark.exhaustive
-def test_a_site_by_its_name(project: SampleProject) -> None:
-    configure(project, SITE)
-    commit = project.commit()
+def test_a_branch_then_the_site_by_its_name_then_with_routes(project: SampleProject) -> None:
     with emulator() as (url, variables):
-        follow(project, variables)
-        assert commit in get_text(f"{url}/s/storefront-staging/")
 
+        def deployed(example: Mapping[str, Any]) -> str:
+            configure(project, example)
+            commit = project.commit()
+            follow(project, variables)
+            return commit
 
-@pytest.mark.executes("docs/netlify.md", 3)
-@pytest.mark.exhaustive
-def test_a_branch(project: SampleProject) -> None:
-    configure(project, BRANCH)
-    commit = project.commit()
-    with emulator() as (url, variables):
-        follow(project, variables)
-        assert commit in get_text(f"{url}/d/next--storefront-staging/")
+        assert deployed(BRANCH) in get_text(f"{url}/d/next--storefront-staging/")
         assert get_text(f"{url}/s/storefront-staging/") == "Not Found"
-
-
-@pytest.mark.executes("docs/netlify.md", 4)
-@pytest.mark.exhaustive
-def test_routes(project: SampleProject) -> None:
-    configure(project, ROUTES)
-    commit = project.commit()
-    with emulator() as (url, variables):
-        follow(project, variables)
+        assert deployed(SITE) in get_text(f"{url}/s/storefront-staging/")
+        commit = deployed(ROUTES)
         assert f'"commit": "{commit}"' in get_text(f"{url}/s/storefront-staging/api/anything")
 
 

@@ -166,6 +166,7 @@ def test_it_installs_once_by_what_init_writes(reader: Reader, name: str) -> None
     config = yaml.safe_load((reader.folder / "abreast.yml").read_text())
     (service,) = config["services"].values()
     assert service["build"]["install"].removeprefix("uv ") == recipes()[manager.row].removeprefix("uv ")
+    config.pop("gates")  # to scan for secrets takes longer than to install
     if manager.is_default:
         del service["build"]["install"]
     reader.use_config(config)

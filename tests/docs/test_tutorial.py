@@ -11,6 +11,7 @@ import pytest
 from page_examples import Example, page_examples
 from sample_project import free_ports
 from shown_output import first_difference
+from typed_command import type_command
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,11 +36,7 @@ class Newcomer:
     def type(self, command: str) -> list[str]:
         for used, shown in self.ports.items():
             command = command.replace(f":{shown}", f":{used}")
-        done = subprocess.run(
-            ["/bin/sh", "-c", command], cwd=self.folder, env=self._variables,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
-        return done.stdout.splitlines()
+        return type_command(self.folder, command, self._variables)[1].splitlines()
 
     def follow(self, example: Example) -> None:
         for command, shown in example.steps:

@@ -31,12 +31,16 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.mark.exhaustive
-def test_no_linter_and_no_parser_finds_anything(project: Path) -> None:
-    files = list(map(str, (project / ".github/workflows").iterdir()))
+def test_no_linter_and_no_parser_finds_anything(tmp_path: Path) -> None:
+    folders = [write_project(tmp_path / name.replace(" ", "-"), config) for name, config in PROJECTS.items()]
+    for folder in folders:
+        init(folder, "--github", "--action", SOURCE)
+    files = [str(file) for folder in folders for file in (folder / ".github/workflows").iterdir()]
+    assert len(files) > 2 * len(PROJECTS)
     modules = npm.install_packages("workflow-parser", "@actions/workflow-parser@0.3.61").parent
     parsed = run("node", str(Path(__file__).with_name("parse_workflows.mjs")), str(modules), *files)
     assert json.loads(parsed.stdout) == {file: [] for file in files}
-    run(program("zizmor"), "--offline", "--persona=pedantic", "--strict-collection", str(project))
+    run(program("zizmor"), "--offline", "--persona=pedantic", "--strict-collection", *map(str, folders))
     run(program("actionlint"), *files)
     run(program("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", *files)
 

@@ -72,30 +72,13 @@ def test_a_push_deploys_and_a_person_rolls_back(world: ActionsWorld) -> None:
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(600)
-def test_the_next_run_takes_over_from_one_that_was_cancelled(world: ActionsWorld) -> None:
-    world.push("First")
-    world.run("deploy", "push")
-    world.project.config["environments"]["staging"]["settle"] = "120s"
-    stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"  # turned back in no less than 10 s
-    second = world.push("Second", app_py=stubborn + (world.project.folder / "app.py").read_text())
-    running = world.start("deploy", "push")
-    eventually(lambda: world.project.served_commits() == {"frontend": second, "backend": second}, 90)
-    world.cancel(running)
-    assert running.returncode != 0
-
-    world.project.config["environments"]["staging"]["settle"] = "300ms"
-    third = world.push("Third")
-    said = world.run("deploy", "push")
-    assert "was interrupted; finishing it first" in said
-    assert world.project.served_commits() == {"frontend": third, "backend": third}
-
-
-@pytest.mark.exhaustive
-@pytest.mark.timeout(600)
-def test_a_rollback_on_another_runner_turns_the_running_deployment_back(world: ActionsWorld) -> None:
+def test_a_running_deployment_is_turned_back_from_another_runner_and_a_cancelled_one_is_taken_over(
+    world: ActionsWorld,
+) -> None:
+    staging = world.project.config["environments"]["staging"]
     first = world.push("First")
-    world.run("deploy", "push")
-    world.project.config["environments"]["staging"]["settle"] = "300s"
+    world.deploy_here()
+    staging["settle"] = "300s"
     second = world.push("Second")
     deploying = world.start("deploy", "push")
     eventually(lambda: world.project.served_commits() == {"frontend": second, "backend": second}, 90)
@@ -104,6 +87,19 @@ def test_a_rollback_on_another_runner_turns_the_running_deployment_back(world: A
     world.run("rollback", "workflow_dispatch", inputs, world.folder / "elsewhere")
     assert deploying.wait(scaled(60)) != 0
     assert world.project.served_commits() == {"frontend": first, "backend": first}
+
+    stubborn = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"  # turned back in no less than 10 s
+    third = world.push("Third", app_py=stubborn + (world.project.folder / "app.py").read_text())
+    running = world.start("deploy", "push")
+    eventually(lambda: world.project.served_commits() == {"frontend": third, "backend": third}, 90)
+    world.cancel(running)
+    assert running.returncode != 0
+
+    staging["settle"] = "300ms"
+    fourth = world.push("Fourth")
+    said = world.run("deploy", "push")
+    assert "was interrupted; finishing it first" in said
+    assert world.project.served_commits() == {"frontend": fourth, "backend": fourth}
 
 
 @pytest.mark.exhaustive
@@ -137,7 +133,7 @@ def test_a_pull_request_has_a_preview_until_it_is_closed(world: ActionsWorld) ->
     world.project.commit("Previews")
     world.project.run("init", "--github", "--yes")
     first = world.push("Workflows")
-    world.run("deploy", "push")
+    world.deploy_here()
     world.project.git("checkout", "-qb", "topic")
     world.push_only("site/text", "of the pull request")
     world.project.git("push", "-q", "origin", "topic")
@@ -153,17 +149,14 @@ def test_a_pull_request_has_a_preview_until_it_is_closed(world: ActionsWorld) ->
     assert "removed" not in said
     assert "v2 is live in staging-pr-17" in pull_request("opened")
     assert "nothing to do" in pull_request("synchronize")
-    world.project.folder, told = world.runner, {"ABREAST_STATE": "git"}
-    status = json.loads(world.project.run("status", "--json", variables=told).stdout)["environments"]
+    status = json.loads(world.run_here("status", "--json"))["environments"]
     preview = status["staging-pr-17"]["services"]
     assert preview.keys() == {"frontend"}
     assert json.loads(get_text(preview["frontend"]["url"]))["commit"] == head
     assert json.loads(get_text(f"{preview['frontend']['url']}/api/x"))["commit"] == first
     assert "0 removed, 1 left" in world.run("preview", "schedule", payload={"schedule": "41 4 * * *"})
     assert "staging-pr-17 is removed" in pull_request("closed")
-    assert (
-        "staging-pr-17" not in json.loads(world.project.run("status", "--json", variables=told).stdout)["environments"]
-    )
+    assert "staging-pr-17" not in json.loads(world.run_here("status", "--json"))["environments"]
     with pytest.raises(OSError, match="refused"):
         get_text(preview["frontend"]["url"])
     assert world.project.served_commits() == {"frontend": first, "backend": first}
@@ -182,28 +175,23 @@ def test_production_takes_what_staging_has_tried_and_goes_back_in_an_emergency(w
     world.project.commit("Production")
     world.project.run("init", "--github", "--yes")
     commits = [world.push("First")]
-    world.run("deploy", "push")
+    world.deploy_here()
     inputs = {"environment": "production", "release": "", "deployment": "", "reason": HOSTILE[0]}
     assert "approving" in world.run("promote", "workflow_dispatch", inputs)
-    told = {"ABREAST_STATE": "git"}
-    world.project.folder = world.runner
-    waiting = json.loads(world.project.run("show", "--json", variables=told).stdout)
+    waiting = json.loads(world.run_here("show", "--json"))
     assert (waiting["environment"], waiting["state"], waiting["reason"]) == ("production", "approving", HOSTILE[0])
-    as_ada = {**told, "GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "ada", "GITHUB_RUN_ID": "1", "GITHUB_REPOSITORY": "o/r"}
-    world.project.run("approve", waiting["id"], variables=as_ada)
+    ada = {"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "ada", "GITHUB_RUN_ID": "1", "GITHUB_REPOSITORY": "o/r"}
+    world.run_here("approve", waiting["id"], variables=ada)
     assert "v1 is live in production" in world.run("promote", "workflow_dispatch", inputs)
     assert get_json(ports[1])["commit"] == commits[0]
-    world.project.folder = world.folder / "shop"
     commits.append(world.push("Second", app_py=world.project.app_source('    return 200, {"new": 1}\n')))
-    world.run("deploy", "push")
+    world.deploy_here()
     assert "refused" not in world.run("promote", "workflow_dispatch", {**inputs, "release": "v1"})
-    world.run("promote", "workflow_dispatch", inputs)
-    world.project.folder = world.runner
-    world.project.run("approve", variables=as_ada)
-    world.run("promote", "workflow_dispatch", inputs)
+    for command in (["promote", "--to", "production", "--yes"], ["approve"], ["resume"]):
+        world.run_here(*command, variables=ada)
     assert get_json(ports[1])["commit"] == commits[1]
     back = {"environment": "production", "reason": "critical bug", "service": "all", "emergency": "true"}
     world.run("rollback", "workflow_dispatch", back)
     assert get_json(ports[1])["commit"] == commits[0]
     assert not list(world.folder.rglob("owned"))
-    world.project.run("down", "--env", "production", "--yes", variables=told)
+    world.run_here("down", "--env", "production", "--yes")
