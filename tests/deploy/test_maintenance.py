@@ -85,8 +85,8 @@ def test_it_is_of_one_service_or_all_whatever_else_is_done_meanwhile(deployed: S
     one_service_alone_and_off_again_and_again(deployed)
     an_environment_that_is_locked_can_be_in_maintenance(deployed)
     a_deployment_meanwhile_goes_on_behind_the_page(deployed)
-    a_page_of_the_projects_own(deployed)
     what_is_down_is_not_in_maintenance_any_more(deployed)
+    a_page_of_the_projects_own(deployed)
 
 
 def one_service_alone_and_off_again_and_again(deployed: SampleProject) -> None:
