@@ -43,8 +43,16 @@ class Attested:
         document: dict[str, Any] = json.loads(self.project.run("show", "--json").stdout)
         return document["attestations"]  # type: ignore[no-any-return]
 
-    def require(self) -> None:
-        self.project.config["environments"]["local"]["attested"] = True
+    @property
+    def without_permission(self) -> dict[str, str]:
+        """The variables of a job that may not prove who it is."""
+        return {name: value for name, value in self.workflow.items() if not name.startswith("ACTIONS_")}
+
+    def history_length(self) -> int:
+        return len(json.loads(self.project.run("history", "--json").stdout))
+
+    def require(self, *, is_required: bool = True) -> None:
+        self.project.config["environments"]["local"]["attested"] = is_required
 
     def away(self, path: str = "/api/v2/signingCert") -> None:
         self.instance.faults.planned.append(InjectedFault(".*", path, FaultKind.STATUS, times=99, status=503))
@@ -60,6 +68,7 @@ def attested(project: SampleProject, tmp_path: Path) -> Iterator[Attested]:
 
 
 def test_what_a_workflow_builds_is_signed_and_told(attested: Attested) -> None:
+    attested.project.config["services"]["frontend"]["build"]["run"] += "; env > dist/env"
     commit = attested.instance.run.commit = attested.project.commit()
     told = attested.project.deploy(variables=attested.workflow)
     by = f"{WORKFLOW}, commit {commit[:7]}"
@@ -70,6 +79,8 @@ def test_what_a_workflow_builds_is_signed_and_told(attested: Attested) -> None:
     stored = {digest for each in attested.stage.repository.attestations for digest in each.digests}
     assert stored == {f"sha256:{file.name.partition('.')[0]}" for file in attested.bundles()}
     assert len(stored) == 2
+    (variables,) = (attested.project.folder / ".abreast" / "artifacts").glob("*/env")
+    assert "ACTIONS_ID_TOKEN" not in variables.read_text(), "the commands of the project cannot sign"
 
 
 def test_another_machine_verifies_it_before_it_deploys_it(attested: Attested) -> None:
@@ -88,10 +99,8 @@ def test_another_machine_verifies_it_before_it_deploys_it(attested: Attested) ->
     assert f"attested by {WORKFLOW}" in deployment
 
 
-@pytest.mark.parametrize("is_required", [True, False])
-def test_an_attestation_that_was_altered(attested: Attested, *, is_required: bool) -> None:
-    if is_required:
-        attested.require()
+def test_an_attestation_that_was_altered(attested: Attested) -> None:
+    attested.require()
     for _ in range(2):
         attested.instance.run.commit = attested.project.commit()
         attested.project.deploy(variables=attested.workflow)
@@ -100,17 +109,53 @@ def test_an_attestation_that_was_altered(attested: Attested, *, is_required: boo
         bundle = json.loads(file.read_text())
         bundle["verificationMaterial"]["tlogEntries"][0]["integratedTime"] = "1700000000"
         file.write_text(json.dumps(bundle))
-    code = 3 if is_required else 0
-    done = attested.project.run("rollback", "--yes", "--reason", "x", code=code, variables=attested.laptop)
+    rollback = ("rollback", "--yes", "--reason", "x")
+    done = attested.project.run(*rollback, code=3, variables=attested.laptop)
     assert "its attestation is not valid" in done.stdout + done.stderr
-    if is_required:
-        assert "`attested: true` of local" in done.stderr
-        assert attested.project.served_commits() == before
-        assert len(json.loads(attested.project.run("history", "--json").stdout)) == 2, "nothing was begun"
+    assert "`attested: true` of local" in done.stderr
+    assert attested.project.served_commits() == before
+    assert attested.history_length() == 2, "nothing was begun"
+
+    attested.require(is_required=False)
+    attested.project.commit()
+    done = attested.project.run(*rollback, variables=attested.laptop)
+    assert "its attestation is not valid" in done.stdout + done.stderr
+    assert attested.project.served_commits() != before
 
 
-def test_a_laptop_is_refused_before_anything_is_built(attested: Attested) -> None:
+def test_what_is_not_signed_is_in_the_way_only_where_that_is_required(attested: Attested) -> None:
+    attested.project.commit()
+    told = attested.project.deploy()
+    assert "attest" not in told.stdout + told.stderr, "on a laptop"
+    assert attested.bundles() == []
+    assert attested.instance.entries == []
+    assert attested.shown()["backend"] == {"verdict": "not attested", "detail": ""}
+    attested.project.commit()
+    attested.project.deploy()
+    assert "      not attested\n" in attested.project.run("rollback", "--yes", "--reason", "x").stdout
+
     attested.require()
+    a_laptop_is_refused_before_anything_is_built(attested)
+    a_pull_request_plans_what_another_job_will_sign(attested)
+    attested.away()
+    for is_required in (True, False):
+        attested.require(is_required=is_required)
+        commit = attested.project.commit()
+        done = attested.project.deploy(code=1 if is_required else 0, variables=attested.workflow)
+        assert "not attested: Sigstore did not sign it" in done.stdout
+        assert attested.bundles() == []
+        assert attested.shown()["backend"]["verdict"] == "not attested"
+        assert (attested.project.served_commits()["backend"] == commit) is not is_required
+
+    attested.instance.faults.planned.clear()
+    attested.project.commit()
+    done = attested.project.deploy(variables=attested.without_permission)
+    assert done.stdout.count("not attested: the job may not prove who it is") == 2
+    assert attested.bundles() == []
+    github_that_does_not_store_it(attested)
+
+
+def a_laptop_is_refused_before_anything_is_built(attested: Attested) -> None:
     commit = attested.project.commit()
     plan = json.loads(attested.project.run("plan", "--json", variables=attested.laptop).stdout)
     assert [refusal["what"] for refusal in plan["refusals"]] == [
@@ -121,16 +166,25 @@ def test_a_laptop_is_refused_before_anything_is_built(attested: Attested) -> Non
     assert attested.project.built_services(commit) == []
 
 
-def test_a_pull_request_plans_what_another_job_will_sign(attested: Attested) -> None:
-    attested.require()
+def a_pull_request_plans_what_another_job_will_sign(attested: Attested) -> None:
+    before = attested.history_length()
     attested.project.commit()
-    variables = {name: value for name, value in attested.workflow.items() if not name.startswith("ACTIONS_")}
-    variables["GITHUB_EVENT_NAME"] = "pull_request"
+    variables = {**attested.without_permission, "GITHUB_EVENT_NAME": "pull_request"}
     plan = json.loads(attested.project.run("plan", "--json", variables=variables).stdout)
     assert plan["refusals"] == []
     done = attested.project.deploy(code=3, variables=variables)
     assert "not attested: the job may not prove who it is" in done.stderr
-    assert json.loads(attested.project.run("history", "--json").stdout) == []
+    assert attested.history_length() == before
+
+
+def github_that_does_not_store_it(attested: Attested) -> None:
+    attested.stage.token.permissions = {"metadata": "read", "contents": "write"}
+    attested.project.commit()
+    done = attested.project.deploy(variables=attested.workflow)
+    assert "GitHub did not store its attestation" in done.stdout
+    assert "attestations: write" in done.stdout
+    assert len(attested.bundles()) == 2
+    assert attested.stage.repository.attestations == []
 
 
 def test_a_build_that_was_not_signed_yet_when_it_was_killed(attested: Attested) -> None:
@@ -149,49 +203,6 @@ def test_a_build_that_was_not_signed_yet_when_it_was_killed(attested: Attested) 
     assert {each["verdict"] for each in attested.shown().values()} == {"verified"}
 
 
-def test_on_a_laptop_nothing_is_signed_and_nothing_is_in_the_way(attested: Attested) -> None:
-    attested.project.commit()
-    told = attested.project.deploy()
-    assert "attest" not in told.stdout + told.stderr
-    assert attested.bundles() == []
-    assert attested.instance.entries == []
-    assert attested.shown()["backend"] == {"verdict": "not attested", "detail": ""}
-    attested.project.commit()
-    attested.project.deploy()
-    assert "      not attested\n" in attested.project.run("rollback", "--yes", "--reason", "x").stdout
-
-
-@pytest.mark.parametrize("is_required", [True, False])
-def test_a_signing_service_that_is_away(attested: Attested, *, is_required: bool) -> None:
-    if is_required:
-        attested.require()
-    attested.project.commit()
-    attested.away()
-    done = attested.project.deploy(code=1 if is_required else 0, variables=attested.workflow)
-    assert "not attested: Sigstore did not sign it" in done.stdout
-    assert attested.bundles() == []
-    assert attested.shown()["backend"]["verdict"] == "not attested"
-    assert ("backend" in attested.project.status()["services"]) is not is_required
-
-
-def test_a_job_without_the_permission_says_so(attested: Attested) -> None:
-    attested.project.commit()
-    variables = {name: value for name, value in attested.workflow.items() if not name.startswith("ACTIONS_")}
-    done = attested.project.deploy(variables=variables)
-    assert done.stdout.count("not attested: the job may not prove who it is") == 2
-    assert attested.bundles() == []
-
-
-def test_github_that_does_not_store_it(attested: Attested) -> None:
-    attested.stage.token.permissions = {"metadata": "read", "contents": "write"}
-    attested.project.commit()
-    done = attested.project.deploy(variables=attested.workflow)
-    assert "GitHub did not store its attestation" in done.stdout
-    assert "attestations: write" in done.stdout
-    assert len(attested.bundles()) == 2
-    assert attested.stage.repository.attestations == []
-
-
 def test_what_is_not_attested_is_built_again_where_it_has_to_be(attested: Attested) -> None:
     frontend = attested.project.config["services"]["frontend"]
     frontend["watch"] = ["page/**"]
@@ -207,11 +218,3 @@ def test_what_is_not_attested_is_built_again_where_it_has_to_be(attested: Attest
     attested.project.deploy(variables=attested.workflow)
     assert sorted(attested.project.built_services(commit)) == ["backend", "frontend"]
     assert {each["verdict"] for each in attested.shown().values()} == {"verified"}
-
-
-def test_the_commands_of_the_project_cannot_sign(attested: Attested) -> None:
-    attested.project.config["services"]["frontend"]["build"]["run"] += "; env > dist/env"
-    attested.project.commit()
-    attested.project.deploy(variables=attested.workflow)
-    (variables,) = (attested.project.folder / ".abreast" / "artifacts").glob("*/env")
-    assert "ACTIONS_ID_TOKEN" not in variables.read_text()

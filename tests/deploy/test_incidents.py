@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import pytest
@@ -112,28 +115,6 @@ def test_a_candidate_that_becomes_sick_with_users_on_it(project: SampleProject) 
         assert SENTINEL not in file.read_text()
 
 
-def test_a_rollback_is_one_and_says_what_kind_of_failure_it_was(project: SampleProject) -> None:
-    project.commit("One")
-    project.deploy()
-    project.commit("Two")
-    project.deploy()
-    assert project.run("incident").stdout == "there was no incident\n"
-    succeeded = project.latest_deployment()["id"]
-    assert "has no incident" in project.run("incident", succeeded, code=2).stderr
-    os.environ["DEPLOY_TOKEN"] = SENTINEL
-    try:
-        project.run("rollback", "--yes", "--reason", f"service outage: {SENTINEL} is refused")
-        (found,) = reports(project).values()
-    finally:
-        del os.environ["DEPLOY_TOKEN"]
-    assert found["title"] == "v2 was rolled back to v1 in local"
-    assert (found["severity"], found["status"], found["cause"]) == ("SEV3", "resolved", "service outage")
-    assert [commit["subject"] for commit in found["commits"]] == ["Two"]
-    assert found["timeline"][0]["text"] == "v2 went live"
-    for file in (project.folder / ".abreast" / "incidents").iterdir():
-        assert SENTINEL not in file.read_text()
-
-
 def test_what_watches_opens_it_again_and_says_that_it_is_over(project: SampleProject) -> None:
     project.deploy()
     with SqliteLedger.open(project.folder / ".abreast") as ledger:
@@ -154,47 +135,73 @@ def test_what_watches_opens_it_again_and_says_that_it_is_over(project: SamplePro
         assert (found.status, found.severity) == (IncidentStatus.RESOLVED, "SEV3")
 
 
-def test_a_kill_between_the_end_and_the_report_loses_nothing(project: SampleProject) -> None:
+def test_rollbacks_are_incidents_and_no_report_of_one_is_lost(project: SampleProject) -> None:
+    release(project, "One", "Two")
+    assert project.run("incident").stdout == "there was no incident\n"
+    succeeded = project.latest_deployment()["id"]
+    assert "has no incident" in project.run("incident", succeeded, code=2).stderr
+    killed_between_the_end_and_the_report(project)
+    release(project, "Three")
+    (found,) = reports(project).values()
+    assert (found["kind"], found["status"]) == ("rollback", "resolved"), "the next deployment writes it"
+
+    release(project, "Four")
+    written = a_rollback_says_what_kind_of_failure_it_was(project, known=reports(project))
+    many_read_and_write_at_once(project, written)
+
+    release(project, "Five")
+    shutil.rmtree(project.folder / ".abreast" / "incidents")
+    (project.folder / ".abreast" / "incidents").write_text("in the way")
+    done = project.run("rollback", "--yes", "--reason", "x")
+    assert "the reports of incidents are not written" in done.stdout, "which fails no deployment"
+    assert "the reports are not written" in project.run("incident").stderr
+
+
+def release(project: SampleProject, *subjects: str) -> None:
+    for subject in subjects:
+        project.commit(subject)
+        project.deploy()
+
+
+def killed_between_the_end_and_the_report(project: SampleProject) -> None:
     program = (
         "import os, signal, sys; from abreast.ledger.sqlite import SqliteLedger; from abreast.__main__ import main\n"
         "SqliteLedger.record_checkpoint = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "sys.argv = ['abreast', 'rollback', '--yes', '--reason', 'x']; sys.exit(main())"
     )
-    for text in ("One", "Two"):
-        project.commit(text)
-        project.deploy()
     killed = subprocess.run([sys.executable, "-c", program], cwd=project.folder, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stdout
     assert project.latest_deployment()["state"] == "succeeded"
     assert reports(project) == {}
-    project.commit("Three")
-    project.deploy()
-    (found,) = reports(project).values()
-    assert (found["kind"], found["status"]) == ("rollback", "resolved")
 
 
-def test_a_report_that_cannot_be_written_fails_no_deployment(project: SampleProject) -> None:
-    for text in ("One", "Two"):
-        project.commit(text)
-        project.deploy()
-    (project.folder / ".abreast" / "incidents").write_text("in the way")
-    done = project.run("rollback", "--yes", "--reason", "x")
-    assert "the reports of incidents are not written" in done.stdout
-    assert "the reports are not written" in project.run("incident").stderr
+def a_rollback_says_what_kind_of_failure_it_was(project: SampleProject, known: Mapping[str, object]) -> str:
+    """Roll back, and return the new incident."""
+    os.environ["DEPLOY_TOKEN"] = SENTINEL
+    try:
+        project.run("rollback", "--yes", "--reason", f"service outage: {SENTINEL} is refused")
+        written = reports(project)
+    finally:
+        del os.environ["DEPLOY_TOKEN"]
+    (id_,) = written.keys() - known.keys()
+    found = written[id_]
+    assert found["title"] == "v4 was rolled back to v3 in local"
+    assert (found["severity"], found["status"], found["cause"]) == ("SEV3", "resolved", "service outage")
+    assert [commit["subject"] for commit in found["commits"]] == ["Four"]
+    assert found["timeline"][0]["text"] == "v4 went live"
+    for file in (project.folder / ".abreast" / "incidents").iterdir():
+        assert SENTINEL not in file.read_text()
+    return id_
 
 
-def test_many_read_and_write_at_once(project: SampleProject) -> None:
-    for text in ("One", "Two"):
-        project.commit(text)
-        project.deploy()
-    project.run("rollback", "--yes", "--reason", "x")
+def many_read_and_write_at_once(project: SampleProject, id_: str) -> None:
     for file in (project.folder / ".abreast" / "incidents").iterdir():
         file.unlink()
     notes = [project.start("incident", "--note", f"note {number}") for number in range(2)]
     readers = [project.start("incident") for _ in range(2)]
     assert [wait_for_exit(command) for command in (*notes, *readers)] == [0] * 4
-    (found,) = reports(project).values()
-    said = {entry["text"] for entry in incident(project, found["id"])["timeline"]}
+    assert id_ in reports(project)
+    said = {entry["text"] for entry in incident(project, id_)["timeline"]}
     assert {"note: note 0", "note: note 1"} <= said
 
 
@@ -216,15 +223,51 @@ def endpoint() -> Iterator[tuple[webhook.WebhookEndpoint, dict[str, str]]]:
         yield taken, {"HOOK_URL": f"{server.url}/hook", "HOOK_SECRET": webhook.SECRET}
 
 
-def send_at(folder: Path, moment: str, variables: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """Begin to send what is due at a moment."""
-    program = (
-        "import sys; from abreast.wiring import assembly; from abreast.__main__ import main\n"
-        f"assembly.utc_now = lambda: {moment!r}\n"
-        "sys.argv = ['abreast', 'notify', 'send']; sys.exit(main())"
-    )
-    return subprocess.Popen([sys.executable, "-c", program], cwd=folder, env={**os.environ, **variables},
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+SENDER = """
+import json, os, sys
+from abreast.__main__ import main
+from abreast.cli.commands import notifications
+from abreast.wiring import assembly
+
+def send(folder, moment):
+    os.chdir(folder)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    assembly.utc_now = lambda: moment
+    sys.argv = ["abreast", "notify", "send"]
+    return main()
+
+for line in sys.stdin:
+    pids = []
+    for folder, moment in json.loads(line):
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            try:
+                code = send(folder, moment)
+            except SystemExit as end:
+                code = end.code
+            os._exit(code or 0)
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]), flush=True)
+"""
+"""Sends what is due at given moments, each time in processes that run side by side."""
+
+
+@contextmanager
+def sender(variables: dict[str, str]) -> Iterator[Callable[..., list[int]]]:
+    """Yield a function that sends for pairs of a folder and a moment, at once, and returns the exit codes."""
+    command = [sys.executable, "-c", SENDER]
+    environment = {**os.environ, **variables}
+    with subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        orders, answers = process.stdin, process.stdout
+
+        def send(*due: tuple[Path, str]) -> list[int]:
+            orders.write(json.dumps([(str(folder), moment) for folder, moment in due]) + "\n")
+            orders.flush()
+            return list(json.loads(answers.readline()))
+
+        yield send
+        orders.close()
 
 
 def reminded(taken: webhook.WebhookEndpoint) -> list[str]:
@@ -250,10 +293,10 @@ def test_two_machines_remind_once(
     told = project.run("incident", id_, "--json", variables=variables).stdout
     due = later(json.loads(told)["open_since"], 901)
     machines = [project.folder, tmp_path / "other"]
-    for sending in [send_at(folder, due, variables) for folder in machines]:
-        sending.wait(90)  # one of the two may find that the other holds the environment
-    for folder in machines:
-        assert send_at(folder, due, variables).wait(90) == 0
+    with sender(variables) as send:
+        send(*((folder, due) for folder in machines))  # one of the two may find that the other holds the environment
+        for folder in machines:
+            assert send((folder, due)) == [0]
     assert len(reminded(taken)) == 1
     project.run("down", "--yes", variables=variables)
 
@@ -275,26 +318,23 @@ def test_one_that_is_stuck_is_told_once_in_each_quarter_of_an_hour(
     project.config["notify"] = {"webhook": {"url": "${HOOK_URL}", "secret": "${HOOK_SECRET}"}}
     project.commit("Tell")
 
-    def reminders() -> list[str]:
-        return reminded(taken)
+    def due(seconds: float) -> tuple[Path, str]:
+        return project.folder, later(written["open_since"], seconds)
 
-    def send(seconds: float) -> None:
-        assert send_at(project.folder, later(written["open_since"], seconds), variables).wait(90) == 0
-
-    send(899)
-    assert reminders() == []
-    for sending in [send_at(project.folder, later(written["open_since"], 901), variables) for _ in range(2)]:
-        sending.wait(90)  # one of the two may find that the other holds the environment
-    send(1700)
-    assert len(reminders()) == 1
-    assert "open for 15 minutes: it is stuck: a person is needed" in reminders()[0]
-    send(4000)
-    assert len(reminders()) == 2, "those that were missed are not told one after the other"
-    project.run("down", "--yes")
-    project.run("resume", code=1, variables=variables)
-    assert reports(project)[id_]["status"] == "resolved"
-    send(8000)
-    assert len(reminders()) == 2
+    with sender(variables) as send:
+        assert send(due(899)) == [0]
+        assert reminded(taken) == []
+        send(due(901), due(901))  # one of the two may find that the other holds the environment
+        assert send(due(1700)) == [0]
+        assert len(reminded(taken)) == 1
+        assert "open for 15 minutes: it is stuck: a person is needed" in reminded(taken)[0]
+        assert send(due(4000)) == [0]
+        assert len(reminded(taken)) == 2, "those that were missed are not told one after the other"
+        project.run("down", "--yes")
+        project.run("resume", code=1, variables=variables)
+        assert reports(project)[id_]["status"] == "resolved"
+        assert send(due(8000)) == [0]
+        assert len(reminded(taken)) == 2
     assert {event["type"] for event in taken.events} <= {
         "environment.incident-reminder",
         "deployment.stuck",

@@ -80,7 +80,16 @@ def test_users_get_the_page_until_it_is_off(deployed: SampleProject) -> None:
     assert "no service is in maintenance" in deployed.run("maintenance").stdout
 
 
-def test_one_service_alone_and_off_again_and_again(deployed: SampleProject) -> None:
+def test_it_is_of_one_service_or_all_whatever_else_is_done_meanwhile(deployed: SampleProject) -> None:
+    it_is_in_the_audit_trail_with_who_and_why(deployed)
+    one_service_alone_and_off_again_and_again(deployed)
+    an_environment_that_is_locked_can_be_in_maintenance(deployed)
+    a_deployment_meanwhile_goes_on_behind_the_page(deployed)
+    what_is_down_is_not_in_maintenance_any_more(deployed)
+    a_page_of_the_projects_own(deployed)
+
+
+def one_service_alone_and_off_again_and_again(deployed: SampleProject) -> None:
     deployed.run(*ON, "--service", "backend")
     assert statuses(deployed) == {"frontend": 200, "backend": 503}
     since = shown(deployed)["backend"]["since"]
@@ -94,7 +103,7 @@ def test_one_service_alone_and_off_again_and_again(deployed: SampleProject) -> N
     assert statuses(deployed) == REACHED
 
 
-def test_it_is_in_the_audit_trail_with_who_and_why(deployed: SampleProject) -> None:
+def it_is_in_the_audit_trail_with_who_and_why(deployed: SampleProject) -> None:
     deployed.run(*ON, "--service", "backend")
     deployed.run(*OFF, "--reason", "it is in")
     acts = [json.loads(line) for line in deployed.run("audit", "export").stdout.splitlines()]
@@ -109,7 +118,7 @@ def test_it_is_in_the_audit_trail_with_who_and_why(deployed: SampleProject) -> N
     assert {act["who"] for act in switched} == {act["who"] for act in acts if act["what"] == "deploy"}
 
 
-def test_a_page_of_the_projects_own(deployed: SampleProject) -> None:
+def a_page_of_the_projects_own(deployed: SampleProject) -> None:
     environment = deployed.config["environments"]["local"]
     environment["maintenance"] = {"page": "away.html"}
     deployed.commit()
@@ -150,7 +159,7 @@ def test_what_is_refused_changes_nothing(project: SampleProject) -> None:
     assert statuses(project) == REACHED
 
 
-def test_a_deployment_meanwhile_goes_on_behind_the_page(deployed: SampleProject) -> None:
+def a_deployment_meanwhile_goes_on_behind_the_page(deployed: SampleProject) -> None:
     deployed.run(*ON, "--allow", "203.0.113.9")
     commit = deployed.commit()
     deployed.deploy()
@@ -160,7 +169,7 @@ def test_a_deployment_meanwhile_goes_on_behind_the_page(deployed: SampleProject)
     assert deployed.served_commits() == {"frontend": commit, "backend": commit}
 
 
-def test_what_is_down_is_not_in_maintenance_any_more(deployed: SampleProject) -> None:
+def what_is_down_is_not_in_maintenance_any_more(deployed: SampleProject) -> None:
     deployed.run(*ON)
     deployed.run("down", "--yes")
     assert shown(deployed) == {}
@@ -169,8 +178,14 @@ def test_what_is_down_is_not_in_maintenance_any_more(deployed: SampleProject) ->
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_each_write_the_same_command_leads_out(deployed: SampleProject, moment: str) -> None:
+def test_killed_at_each_write_it_is_led_out(deployed: SampleProject) -> None:
+    for moment in ("before", "after"):
+        killed_at_each_write_the_same_command_leads_out(deployed, moment)
+    killed_before_it_is_recorded_as_done_off_leads_out(deployed)
+    killed_between_envoy_and_the_table_off_leads_out(deployed)
+
+
+def killed_at_each_write_the_same_command_leads_out(deployed: SampleProject, moment: str) -> None:
     for command, end in ((ON, PAGE), (OFF, REACHED)):
         for write in (1, 2, 3, 4):
             killed = crash(deployed, write, moment, *command)
@@ -185,7 +200,7 @@ def test_killed_at_each_write_the_same_command_leads_out(deployed: SampleProject
         assert ledger.find_damage() == ""
 
 
-def test_killed_before_it_is_recorded_as_done_off_leads_out(deployed: SampleProject) -> None:
+def killed_before_it_is_recorded_as_done_off_leads_out(deployed: SampleProject) -> None:
     assert crash(deployed, 2, "before", *ON).returncode == -signal.SIGKILL
     assert statuses(deployed) == PAGE
     assert "interrupted while it was starting" in deployed.run("maintenance").stdout
@@ -195,7 +210,7 @@ def test_killed_before_it_is_recorded_as_done_off_leads_out(deployed: SampleProj
     assert shown(deployed) == {}
 
 
-def test_killed_between_envoy_and_the_table_off_leads_out(deployed: SampleProject) -> None:
+def killed_between_envoy_and_the_table_off_leads_out(deployed: SampleProject) -> None:
     home = deployed.folder / ".abreast" / "local" / "local" / "router"
     tables = [home / "table.json", home / "table-copy.json"]
     before = [table.read_text() for table in tables]
@@ -207,7 +222,7 @@ def test_killed_between_envoy_and_the_table_off_leads_out(deployed: SampleProjec
     assert statuses(deployed) == REACHED
 
 
-def test_an_environment_that_is_locked_can_be_in_maintenance(deployed: SampleProject) -> None:
+def an_environment_that_is_locked_can_be_in_maintenance(deployed: SampleProject) -> None:
     deployed.run("lock", "--reason", "nobody deploys")
     deployed.run(*ON)
     assert statuses(deployed) == PAGE

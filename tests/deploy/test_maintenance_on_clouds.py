@@ -43,7 +43,16 @@ def recorded(clouds: MultiCloudProject) -> set[str]:
     return set(document["environments"].get("local", {}))
 
 
-def test_two_clouds_go_in_and_out_and_a_deployment_goes_on_behind(clouds: MultiCloudProject) -> None:
+def test_two_clouds_go_in_and_out_together_or_not_at_all(clouds: MultiCloudProject, tmp_path: Path) -> None:
+    hugging_face_cannot_and_what_can_is_named(clouds)
+    two_clouds_go_in_and_out_and_a_deployment_goes_on_behind(clouds)
+    if_one_cannot_none_is(clouds)
+    if_one_cannot_be_put_back_the_record_keeps_it_and_off_leads_out(clouds)
+    another_machine_without_a_record_leads_out(clouds, tmp_path)
+    a_failed_end_brings_the_projects_own_page_back(clouds)
+
+
+def two_clouds_go_in_and_out_and_a_deployment_goes_on_behind(clouds: MultiCloudProject) -> None:
     assert "frontend: programs get the page too" in run(clouds, *ON)
     assert statuses(clouds) == [503, 503]
     shown = json.loads(clouds.project.run("status", "--json", variables=clouds.variables).stdout)
@@ -58,7 +67,7 @@ def test_two_clouds_go_in_and_out_and_a_deployment_goes_on_behind(clouds: MultiC
     assert clouds.served_commits == clouds.all_at_commit(commit)
 
 
-def test_if_one_cannot_none_is(clouds: MultiCloudProject) -> None:
+def if_one_cannot_none_is(clouds: MultiCloudProject) -> None:
     clouds.render.faults.planned.append(InjectedFault("PATCH", "/services/", FaultKind.STATUS, status=400))
     said = run(clouds, *ON, code=1)
     assert "so all services are as they were" in said
@@ -73,7 +82,7 @@ def test_if_one_cannot_none_is(clouds: MultiCloudProject) -> None:
     assert statuses(clouds) == [200, 200]
 
 
-def test_if_one_cannot_be_put_back_the_record_keeps_it_and_off_leads_out(clouds: MultiCloudProject) -> None:
+def if_one_cannot_be_put_back_the_record_keeps_it_and_off_leads_out(clouds: MultiCloudProject) -> None:
     times = float("inf")
     clouds.render.faults.planned.append(InjectedFault("PATCH", "/services/", FaultKind.STATUS, status=400))
     clouds.render.faults.planned.append(
@@ -105,7 +114,7 @@ def test_killed_between_two_clouds_the_next_command_leads_out(
     assert (statuses(clouds), recorded(clouds)) == ([200, 200], set())
 
 
-def test_a_failed_end_brings_the_projects_own_page_back(clouds: MultiCloudProject) -> None:
+def a_failed_end_brings_the_projects_own_page_back(clouds: MultiCloudProject) -> None:
     clouds.project.config["environments"]["local"]["maintenance"] = {"page": "away.html"}
     (clouds.project.folder / "away.html").write_text("<h1>ours</h1>")
     clouds.project.commit()
@@ -116,7 +125,7 @@ def test_a_failed_end_brings_the_projects_own_page_back(clouds: MultiCloudProjec
     assert "ours" not in (clouds.project.folder / ".abreast" / "ledger.db").read_bytes().decode(errors="replace")
 
 
-def test_another_machine_without_a_record_leads_out(clouds: MultiCloudProject, tmp_path: Path) -> None:
+def another_machine_without_a_record_leads_out(clouds: MultiCloudProject, tmp_path: Path) -> None:
     run(clouds, *ON)
     elsewhere = tmp_path / "elsewhere"
     ignored = shutil.ignore_patterns(".abreast")
@@ -129,7 +138,7 @@ def test_another_machine_without_a_record_leads_out(clouds: MultiCloudProject, t
     assert statuses(clouds) == [200, 200]
 
 
-def test_hugging_face_cannot_and_what_can_is_named(clouds: MultiCloudProject) -> None:
+def hugging_face_cannot_and_what_can_is_named(clouds: MultiCloudProject) -> None:
     refused = run(clouds, "maintenance", "on", "--reason", "r", code=2)
     assert "worker: huggingface has no maintenance mode; nothing was changed" in refused
     assert "next:   abreast maintenance on --env local --service backend --service frontend" in refused

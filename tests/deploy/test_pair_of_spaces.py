@@ -88,9 +88,10 @@ def test_users_are_led_from_one_space_to_the_other_and_back(shop: Shop) -> None:
     assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
 
 
-def test_users_see_nothing_of_a_candidate(shop: Shop) -> None:
+def test_whatever_goes_wrong_users_see_nothing_of_a_candidate(shop: Shop) -> None:
     first = shop.project.commit()
     shop.deploy()
+    as_before = (first, first), ("RUNNING", "PAUSED")
     shop.project.commit()
     shop.hub.stuck_state = "APP_STARTING"
     deploying = shop.project.start("deploy", "--yes", variables=shop.variables)
@@ -98,7 +99,24 @@ def test_users_see_nothing_of_a_candidate(shop: Shop) -> None:
     assert shop.served == (first, first)
     shop.run("cancel", "--reason", "no")
     assert wait_for_exit(deploying) == 1
-    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
+    assert (shop.served, shop.stages) == as_before
+    shop.hub.stuck_state = None
+
+    for on_failure in ("together", "alone"):
+        shop.project.config["on_failure"] = on_failure
+        shop.project.commit()
+        shop.netlify.faults.planned = [InjectedFault("GET", "^/s/shop/$", FaultKind.STATUS, times=1000)]
+        assert "status 500" in shop.deploy(code=1)
+        shop.netlify.faults.planned = []
+        assert (shop.served, shop.stages) == as_before, f"where one fails with users: {on_failure}"
+
+    shop.project.config["on_failure"] = "together"
+    shop.project.commit("Break", app_py="raise SystemExit('no database')")
+    assert "no database" in shop.deploy(code=1)
+    assert (shop.served, shop.stages) == as_before
+    second = shop.project.commit("Mend", app_py=APP_SOURCE)
+    shop.deploy()
+    assert (shop.served, shop.stages) == ((second, second), ("PAUSED", "RUNNING"))
 
 
 def test_the_site_can_wait_for_the_backend(shop: Shop) -> None:
@@ -109,17 +127,6 @@ def test_the_site_can_wait_for_the_backend(shop: Shop) -> None:
     told = shop.deploy()
     assert "order: backend → frontend" in told
     assert shop.served == (second, second) != (first, first)
-
-
-def test_one_that_does_not_start_is_never_reached(shop: Shop) -> None:
-    first = shop.project.commit()
-    shop.deploy()
-    shop.project.commit("Break", app_py="raise SystemExit('no database')")
-    assert "no database" in shop.deploy(code=1)
-    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
-    second = shop.project.commit("Mend", app_py=APP_SOURCE)
-    shop.deploy()
-    assert (shop.served, shop.stages) == ((second, second), ("PAUSED", "RUNNING"))
 
 
 def test_the_site_goes_along_as_it_is_where_the_backend_alone_is_meant(shop: Shop) -> None:
@@ -168,18 +175,6 @@ def test_who_waits_for_each_others_address_is_refused(shop: Shop) -> None:
     told = shop.deploy(code=2)
     assert "services.backend.needs: dependency cycle: backend → frontend → backend" in told
     assert shop.stages == ("NO_APP_FILE", "NO_APP_FILE")
-
-
-@pytest.mark.parametrize("on_failure", ["together", pytest.param("alone", marks=pytest.mark.exhaustive)])
-def test_both_come_back_where_one_fails_with_users(shop: Shop, on_failure: str) -> None:
-    first = shop.project.commit()
-    shop.deploy()
-    shop.project.config["on_failure"] = on_failure
-    shop.project.commit()
-    shop.netlify.faults.planned = [InjectedFault("GET", "^/s/shop/$", FaultKind.STATUS, times=1000)]
-    assert "status 500" in shop.deploy(code=1)
-    shop.netlify.faults.planned = []
-    assert (shop.served, shop.stages) == ((first, first), ("RUNNING", "PAUSED"))
 
 
 def test_without_its_record_it_asks_rather_than_take_the_space_that_users_reach(shop: Shop) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import postgres_server
 from database_project import DatabaseProject, app_source
-from preview_project import AS_PREVIEW, PreviewOfDatabase
+from preview_project import AS_PREVIEW, PREVIEW, PreviewOfDatabase
 from sample_project import SampleProject, free_ports, get_text
 
 
@@ -22,18 +22,17 @@ def database_exists(name: str) -> bool:
 # ── what is no preview ─────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("arguments", [("--expired",), ("--env", "hot-pr-1")])
-def test_an_environment_that_is_called_like_a_preview_keeps_its_data(
-    project: SampleProject, arguments: tuple[str, ...]
-) -> None:
+def test_an_environment_that_is_called_like_a_preview_keeps_its_data(project: SampleProject) -> None:
     shop = DatabaseProject(project)
     environments = project.config["environments"]
     environments["hot-pr-1"] = environments.pop("local")
     project.commit("Renamed")
     shop.deploy("--env", "hot-pr-1")
-    told = shop.run("down", *arguments, "--yes").stdout
-    assert "0 removed, 0 left" in told or "Its data, logs and history stay" in told
-    assert (project.folder / ".abreast" / "local" / "hot-pr-1" / "data" / "backend" / "shop.db").exists()
+    data = project.folder / ".abreast" / "local" / "hot-pr-1" / "data" / "backend" / "shop.db"
+    assert "0 removed, 0 left" in shop.run("down", "--expired", "--yes").stdout
+    assert data.exists()
+    assert "Its data, logs and history stay" in shop.run("down", "--env", "hot-pr-1", "--yes").stdout
+    assert data.exists()
 
 
 def test_a_name_that_is_none_is_said_and_not_taken_for_done(project: SampleProject) -> None:
@@ -49,33 +48,76 @@ def test_a_name_that_is_none_is_said_and_not_taken_for_done(project: SampleProje
 # ── what others made ───────────────────────────────────────────────────────────────────────────
 
 
-def test_a_database_that_somebody_made_since_the_removal_stays(project: SampleProject) -> None:
+def test_databases_of_others_stay(project: SampleProject) -> None:
     shop = PreviewOfDatabase(project, "postgresql", "empty")
-    shop.deploy_change("mine")
+    somebody_makes(shop)
+    shop.base.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+    project.commit("Mine")
+    refused = shop.base.run("deploy", *AS_PREVIEW, "--yes", code=3).stderr
+    assert "exists already, and abreast did not make it" in refused
     shop.base.run("down", *AS_PREVIEW, "--yes")
+    assert shop.query("SELECT count(*) FROM theirs") == [(0,)]
+    with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
+        db.execute(f'DROP DATABASE "{shop.name}"'.encode())
+
+    shop.deploy_change("mine")
+    the_base_does_not_drop_the_database_of_a_preview(shop)
+    a_preview_and_its_base_do_not_exchange_releases(shop)
+    a_service_without_its_database_does_not_use_that_of_the_base(shop)
+
+    shop.base.run("down", *AS_PREVIEW, "--yes")
+    somebody_makes(shop)
+    shop.base.run("down", *AS_PREVIEW, "--yes")
+    assert "abreast did not make it" in shop.base.run("deploy", *AS_PREVIEW, "--yes", code=3).stderr
+    assert shop.query("SELECT count(*) FROM theirs") == [(0,)], "what was made since the removal"
+    assert shop.query("SELECT count(*) FROM pg_tables WHERE tablename = 'orders'") == [(0,)]
+    assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
+
+
+def somebody_makes(shop: PreviewOfDatabase) -> None:
+    """Make the database of the preview, with a table."""
     with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
         db.execute(f'CREATE DATABASE "{shop.name}"'.encode())
     with psycopg.connect(shop.url) as db:
         db.execute("CREATE TABLE theirs (id integer)")
-    shop.base.run("down", *AS_PREVIEW, "--yes")
-    assert "abreast did not make it" in shop.base.run("deploy", *AS_PREVIEW, "--yes", code=3).stderr
-    assert shop.query("SELECT count(*) FROM theirs") == [(0,)]
-    assert shop.query("SELECT count(*) FROM pg_tables WHERE tablename = 'orders'") == [(0,)]
 
 
-def test_the_base_does_not_drop_the_database_of_a_preview(project: SampleProject) -> None:
-    shop = PreviewOfDatabase(project, "postgresql", "empty")
-    shop.deploy_change("mine")
+def the_base_does_not_drop_the_database_of_a_preview(shop: PreviewOfDatabase) -> None:
     assert "the database of local-pr-17" in shop.base.run("db", "list", "--copies", "--env", "local").stdout
     refused = shop.base.run("db", "drop", "preview-17", "--env", "local", "--yes", code=3).stderr
     assert "abreast down --env local-pr-17" in refused
     assert shop.exists()
 
 
+def a_preview_and_its_base_do_not_exchange_releases(shop: PreviewOfDatabase) -> None:
+    releases = [json.loads(shop.base.run("status", "--env", name, "--json").stdout) for name in ("local", PREVIEW)]
+    base, preview = (
+        told["environments"][name]["services"]["backend"]["release"]
+        for told, name in zip(releases, ("local", PREVIEW), strict=True)
+    )
+    for arguments, version, environment in ((AS_PREVIEW, base, "local"), (("--env", "local"), preview, PREVIEW)):
+        for command in (("rollback", "--to", version), ("deploy", "--release", version)):
+            done = shop.base.run(*command, *arguments, "--reason", "x", "--yes", code=3)
+            assert f"{version} is a release of {environment}" in done.stderr
+    assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
+
+
+def a_service_without_its_database_does_not_use_that_of_the_base(shop: PreviewOfDatabase) -> None:
+    services = shop.base.project.config["services"]
+    usual = services["backend"]
+    services["backend"] = {**usual, "env": {"DATABASE_URL": "${SHOP_DATABASE_URL}"}}
+    del services["backend"]["database"]
+    shop.base.project.commit("Without")
+    refused = shop.base.run("deploy", *AS_PREVIEW, "--yes", code=3).stderr
+    assert "DATABASE_URL of backend leads to the database of backend" in refused
+    services["backend"] = usual
+    shop.base.project.commit("With")
+
+
 # ── what a pull request changes of its own preview ─────────────────────────────────────────────
 
 
-def test_a_preview_of_a_project_with_a_new_name_is_deployed_and_removed(project: SampleProject) -> None:
+def test_what_a_preview_had_under_other_names_goes_with_it(project: SampleProject) -> None:
     services = project.config["services"]
     services["backend"]["watch"], services["frontend"]["watch"] = ["app.py"], ["site.txt"]
     shop = PreviewOfDatabase(project, "postgresql", "empty")
@@ -97,14 +139,29 @@ def test_a_preview_of_a_project_with_a_new_name_is_deployed_and_removed(project:
     gone = shop.base.run("rollback", *AS_PREVIEW, "--reason", "x", "--yes", code=2).stderr
     assert "cannot be rolled back: nothing was deployed there" in gone
 
+    project.config["project"] = "shop"
+    an_install_command_does_not_see_the_database_of_the_base(shop)
+    each_database_that_a_preview_had_is_dropped(shop)
 
-def test_each_database_that_a_preview_had_is_dropped(project: SampleProject) -> None:
-    shop = PreviewOfDatabase(project, "postgresql", "empty")
-    shop.deploy_change("mine")
+
+def an_install_command_does_not_see_the_database_of_the_base(shop: PreviewOfDatabase) -> None:
+    """Leaves the preview deployed."""
+    backend, seen = shop.base.project.config["services"]["backend"], shop.base.project.folder.parent / "seen"
+    usual = backend.get("build")
+    backend["build"] = {"install": f"env > {seen}"}
+    shop.base.variables["REGISTRY_TOKEN"] = "of-the-registry"
+    backend["env"]["REGISTRY_TOKEN"] = "${REGISTRY_TOKEN}"
+    shop.deploy_change("installs")
+    assert "REGISTRY_TOKEN=of-the-registry" in seen.read_text()
+    assert shop.base.url not in seen.read_text()
+    backend["build"] = usual
+
+
+def each_database_that_a_preview_had_is_dropped(shop: PreviewOfDatabase) -> None:
     other = postgres_server.create_database()
     shop.base.variables["OTHER_URL"] = other
-    project.config["services"]["backend"]["database"]["url"] = "${OTHER_URL}"
-    project.config["services"]["backend"]["env"] = {}
+    backend = shop.base.project.config["services"]["backend"]
+    backend["database"]["url"], backend["env"] = "${OTHER_URL}", {}
     shop.deploy_change("another database")
     copies = [shop.name, other.rpartition("/")[2] + "_preview-17"]
     assert all(map(database_exists, copies))
@@ -123,6 +180,28 @@ def test_what_a_restore_replaced_in_a_preview_is_dropped_with_it(project: Sample
     shop.base.run("down", *AS_PREVIEW, "--yes")
     assert not shop.exists()
     assert copies_of(shop.name) == []
+    a_service_that_would_use_the_database_of_a_sibling_is_refused(shop)
+
+
+def a_service_that_would_use_the_database_of_a_sibling_is_refused(shop: PreviewOfDatabase) -> None:
+    project = shop.base.project
+    services, environment = project.config["services"], project.config["environments"]["local"]
+    for service in ("backend", "frontend"):
+        services[service]["watch"] = ["app.py"]
+    services["worker"] = {"type": "worker", "run": "exec sleep 1000", "watch": ["worker.txt"]}
+    services["worker"]["env"] = {"QUEUE_URL": "${SHOP_DATABASE_URL}"}
+    environment["worker"] = {"local": {}}
+    project.commit("A worker", worker_txt="1")
+    shop.base.deploy()
+    project.commit("Of the worker", worker_txt="2")
+    for command in (("plan",), ("deploy", "--yes")):
+        refused = shop.base.run(*command, *AS_PREVIEW, code=3).stderr
+        assert "QUEUE_URL of worker leads to the database of backend" in refused
+        assert postgres_server.QUOTED_PASSWORD not in refused
+    shop.base.variables["QUEUE_URL"] = postgres_server.create_database()
+    services["worker"]["env"] = {"QUEUE_URL": "${QUEUE_URL}"}
+    project.commit("A queue of its own")
+    assert "worker" in shop.base.deploy(*AS_PREVIEW)
 
 
 def copies_of(name: str) -> list[str]:
@@ -165,16 +244,6 @@ def test_a_file_outside_of_its_environment_is_copied_and_never_made_anew(
 # ── releases ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_preview_and_its_base_do_not_exchange_releases(project: SampleProject) -> None:
-    shop = PreviewOfDatabase(project, "postgresql", "empty")
-    shop.deploy_change("mine")
-    for arguments, version, environment in ((AS_PREVIEW, "v1", "local"), (("--env", "local"), "v2", "local-pr-17")):
-        for command in (("rollback", "--to", version), ("deploy", "--release", version)):
-            done = shop.base.run(*command, *arguments, "--reason", "x", "--yes", code=3)
-            assert f"{version} is a release of {environment}" in done.stderr
-    assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
-
-
 def test_a_release_has_the_variables_of_the_environment_that_it_is_deployed_to(project: SampleProject) -> None:
     environments, ports = project.config["environments"], free_ports(2)
     environments["local"]["backend"]["env"] = {"PLACE": "first"}
@@ -190,50 +259,3 @@ def test_a_release_has_the_variables_of_the_environment_that_it_is_deployed_to(p
     ]
     assert places == ["first", "second"]
     project.run("down", "--env", "other", "--yes")
-
-
-# ── variables ──────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_service_that_would_use_the_database_of_a_sibling_is_refused(project: SampleProject) -> None:
-    shop = PreviewOfDatabase(project, "postgresql", "empty")
-    services, environment = project.config["services"], project.config["environments"]["local"]
-    for service in ("backend", "frontend"):
-        services[service]["watch"] = ["app.py"]
-    services["worker"] = {"type": "worker", "run": "exec sleep 1000", "watch": ["worker.txt"]}
-    services["worker"]["env"] = {"QUEUE_URL": "${SHOP_DATABASE_URL}"}
-    environment["worker"] = {"local": {}}
-    project.commit("A worker", worker_txt="1")
-    shop.base.deploy()
-    project.commit("Of the worker", worker_txt="2")
-    for command in (("plan",), ("deploy", "--yes")):
-        refused = shop.base.run(*command, *AS_PREVIEW, code=3).stderr
-        assert "QUEUE_URL of worker leads to the database of backend" in refused
-        assert postgres_server.QUOTED_PASSWORD not in refused
-    shop.base.variables["QUEUE_URL"] = postgres_server.create_database()
-    services["worker"]["env"] = {"QUEUE_URL": "${QUEUE_URL}"}
-    project.commit("A queue of its own")
-    assert "worker" in shop.base.deploy(*AS_PREVIEW)
-
-
-def test_a_service_without_its_database_in_the_pull_request_does_not_use_that_of_the_base(
-    project: SampleProject,
-) -> None:
-    shop = PreviewOfDatabase(project, "postgresql", "empty")
-    backend = project.config["services"]["backend"]
-    del backend["database"]
-    backend["env"] = {"DATABASE_URL": "${SHOP_DATABASE_URL}"}
-    project.commit("Without")
-    refused = shop.base.run("deploy", *AS_PREVIEW, "--yes", code=3).stderr
-    assert "DATABASE_URL of backend leads to the database of backend" in refused
-
-
-def test_an_install_command_of_a_preview_does_not_see_the_database_of_the_base(project: SampleProject) -> None:
-    shop = PreviewOfDatabase(project, "postgresql", "empty")
-    seen = project.folder.parent / "seen"
-    project.config["services"]["backend"]["build"] = {"install": f"env > {seen}"}
-    shop.base.variables["REGISTRY_TOKEN"] = "of-the-registry"
-    project.config["services"]["backend"]["env"]["REGISTRY_TOKEN"] = "${REGISTRY_TOKEN}"
-    shop.deploy_change("mine")
-    assert "REGISTRY_TOKEN=of-the-registry" in seen.read_text()
-    assert shop.base.url not in seen.read_text()

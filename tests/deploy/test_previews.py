@@ -13,7 +13,7 @@ import fork_server
 import postgres_server
 from database_project import DatabaseProject, app_source
 from preview_project import AS_PREVIEW, PREVIEW, PreviewOfDatabase
-from sample_project import NEVER_HEALTHY, SampleProject, get_text
+from sample_project import APP_SOURCE, NEVER_HEALTHY, SampleProject, get_text
 
 
 @pytest.fixture
@@ -79,52 +79,58 @@ def test_what_a_pull_request_did_not_change_is_shared(shop: SampleProject) -> No
     assert services_of(shop).keys() == {"frontend", "backend"}
 
 
-def test_a_service_that_leads_to_a_changed_one_is_part_of_the_preview(shop: SampleProject) -> None:
+def test_only_what_a_pull_request_changed_is_its_own(shop: SampleProject) -> None:
+    base = services_of(shop, "local")
+    shop.commit("Docs")
+    assert "nothing to do" in shop.deploy(*AS_PREVIEW).stdout
+    assert "was never deployed" in shop.run("down", *AS_PREVIEW, "--yes").stdout
+    a_preview_that_fails_leaves_nothing_and_can_be_removed(shop)
+    assert services_of(shop, "local") == base
+
     head = shop.commit("Backend", app_py=shop.app_source('    return 200, {"new": 1}\n'))
-    planned = shop.run("plan", *AS_PREVIEW).stdout
-    assert "+ frontend  deploy  it leads users to backend" in planned
+    assert "+ frontend  deploy  it leads users to backend" in shop.run("plan", *AS_PREVIEW).stdout
     shop.deploy(*AS_PREVIEW)
     assert api_commit(services_of(shop)) == head
+    shop.run("down", *AS_PREVIEW, "--yes")
+    shop.commit("Without the backend", app_py=APP_SOURCE)
+    an_earlier_release_of_a_preview_keeps_what_came_later(shop)
+    others_work_on_the_main_branch_is_no_change_of_the_pull_request(shop)
 
 
-def test_others_work_on_the_main_branch_is_no_change_of_the_pull_request(shop: SampleProject) -> None:
+def a_preview_that_fails_leaves_nothing_and_can_be_removed(shop: SampleProject) -> None:
+    health = shop.config["services"]["backend"]["health"]
+    health["start"] = "2s"
+    shop.commit("Broken", app_py=shop.app_source(NEVER_HEALTHY))
+    shop.deploy(*AS_PREVIEW, code=1)
+    assert services_of(shop) == {}
+    shop.run("down", *AS_PREVIEW, "--yes")
+    health["start"] = "20s"
+
+
+def an_earlier_release_of_a_preview_keeps_what_came_later(shop: SampleProject) -> None:
+    first = change_site(shop, "one")
+    shop.deploy(*AS_PREVIEW)
+    assert services_of(shop).keys() == {"frontend"}
+    release = services_of(shop)["frontend"]["release"]
+    change_site(shop, "two")
+    backend = shop.commit("Backend", app_py=shop.app_source('    return 200, {"new": 1}\n'))
+    shop.deploy(*AS_PREVIEW)
+    told = shop.run("rollback", *AS_PREVIEW, "--to", release, "--reason", "x", "--yes").stdout
+    assert f"= backend   keep    not in {release}" in told
+    services = services_of(shop)
+    assert services["frontend"]["commit"] == first
+    assert api_commit(services) == backend
+
+
+def others_work_on_the_main_branch_is_no_change_of_the_pull_request(shop: SampleProject) -> None:
     shop.git("branch", "pull-request")
     shop.commit("Others", app_py=shop.app_source('    return 200, {"others": 1}\n'))
     shop.deploy()
     shop.git("checkout", "-q", "pull-request")
     (shop.folder / "site" / "text").write_text("mine")
     shop.git("-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qam", "Mine")
-    planned = json.loads(shop.run("plan", *AS_PREVIEW, "--json").stdout)["services"]
+    planned = json.loads(shop.run("plan", "--env", "local-pr-18", "--json").stdout)["services"]
     assert {name: part["action"] for name, part in planned.items()} == {"frontend": "deploy", "backend": "keep"}
-
-
-def test_a_preview_with_nothing_of_its_own_is_not_deployed(shop: SampleProject) -> None:
-    shop.commit("Docs")
-    assert "nothing to do" in shop.deploy(*AS_PREVIEW).stdout
-    assert "was never deployed" in shop.run("down", *AS_PREVIEW, "--yes").stdout
-
-
-def test_a_preview_that_fails_leaves_nothing_and_can_be_removed(shop: SampleProject) -> None:
-    base = services_of(shop, "local")
-    shop.config["services"]["backend"]["health"]["start"] = "2s"
-    shop.commit("Broken", app_py=shop.app_source(NEVER_HEALTHY))
-    shop.deploy(*AS_PREVIEW, code=1)
-    assert services_of(shop) == {}
-    shop.run("down", *AS_PREVIEW, "--yes")
-    assert services_of(shop, "local") == base
-
-
-def test_an_earlier_release_of_a_preview_keeps_what_came_later(shop: SampleProject) -> None:
-    first = change_site(shop, "one")
-    shop.deploy(*AS_PREVIEW)
-    change_site(shop, "two")
-    backend = shop.commit("Backend", app_py=shop.app_source('    return 200, {"new": 1}\n'))
-    shop.deploy(*AS_PREVIEW)
-    told = shop.run("rollback", *AS_PREVIEW, "--to", "v2", "--reason", "x", "--yes").stdout
-    assert "= backend   keep    not in v2" in told
-    services = services_of(shop)
-    assert services["frontend"]["commit"] == first
-    assert api_commit(services) == backend
 
 
 def test_previews_that_nobody_needs_are_removed(shop: SampleProject) -> None:
@@ -154,25 +160,31 @@ def test_previews_that_nobody_needs_are_removed(shop: SampleProject) -> None:
 # ── databases ──────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_preview_has_a_database_of_its_own(project: SampleProject, engine: str) -> None:
+    shop = PreviewOfDatabase(project, engine, "empty")
+    preview = project.config["environments"]["local"]["preview"]
+    for data, orders, planned in (("empty", 0, "make it anew, empty"), ("backup", 100, "make it anew, from local")):
+        preview["database"] = data
+        shop.base.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
+        project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
+        assert planned in shop.base.run("plan", *AS_PREVIEW).stdout
+        assert "the first deployment makes it" in shop.base.run("doctor", *AS_PREVIEW, code=None).stdout
+        assert not shop.exists()
+        shop.base.deploy(*AS_PREVIEW)
+        assert "no verified backup" not in shop.base.run("doctor", *AS_PREVIEW, code=None).stdout
+        assert shop.query("SELECT count(*), count(price) FROM orders") == [(orders, 0)]
+        assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
+        if data == "backup":
+            later_migrations_are_made_in_it(shop, orders)
+        shop.base.run("down", *AS_PREVIEW, "--yes")
+        assert not shop.exists()
+        assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
+    a_migration_command_reaches_it(shop)
 
 
-@pytest.mark.parametrize(("data", "orders"), [("empty", 0), ("backup", 100)])
-def test_a_preview_has_a_database_of_its_own(project: SampleProject, engine: str, data: str, orders: int) -> None:
-    shop = PreviewOfDatabase(project, engine, data)
-    shop.base.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
-    project.commit(app_py=app_source('db.execute("SELECT price FROM orders LIMIT 1")'))
-    planned = shop.base.run("plan", *AS_PREVIEW).stdout
-    assert ("make it anew, empty" if data == "empty" else "make it anew, from local") in planned
-    assert "the first deployment makes it" in shop.base.run("doctor", *AS_PREVIEW, code=None).stdout
-    assert not shop.exists()
-    shop.base.deploy(*AS_PREVIEW)
-    assert "no verified backup" not in shop.base.run("doctor", *AS_PREVIEW, code=None).stdout
-    assert shop.query("SELECT count(*), count(price) FROM orders") == [(orders, 0)]
-    assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
-
+def later_migrations_are_made_in_it(shop: PreviewOfDatabase, orders: int) -> None:
+    project = shop.base.project
     shop.base.write_migration("003_colour.sql", "ALTER TABLE orders ADD COLUMN colour text;\n")
     project.commit("Colour")
     shop.base.deploy(*AS_PREVIEW)
@@ -184,17 +196,14 @@ def test_a_preview_has_a_database_of_its_own(project: SampleProject, engine: str
     assert "what is in the preview's database now is lost" in told
     assert shop.query("SELECT count(price) FROM orders") == [(orders,)]
 
-    shop.base.run("down", *AS_PREVIEW, "--yes")
-    assert not shop.exists()
-    assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
 
-
-def test_a_migration_command_reaches_the_database_of_the_preview(project: SampleProject, engine: str) -> None:
-    shop = PreviewOfDatabase(project, engine, "empty")
+def a_migration_command_reaches_it(shop: PreviewOfDatabase) -> None:
+    project = shop.base.project
+    project.config["environments"]["local"]["preview"]["database"] = "empty"
     settings = project.config["services"]["backend"]["database"]
     del settings["migrations"]
     settings["command"] = "exec python3 migrate.py"
-    name = "DATABASE_URL" if engine == "sqlite" else "ORDERS_DB"
+    name = "DATABASE_URL" if shop.base.engine == "sqlite" else "ORDERS_DB"
     source = app_source().partition("import os, sys, time")[0] + f"import os, sqlite3\nurl = os.environ[{name!r}]\n"
     source += "db = sqlite3.connect(url.removeprefix('sqlite:///')) if url.startswith('sqlite') else Connection(url)\n"
     source += "db.execute('CREATE TABLE orders (id integer PRIMARY KEY, product text)')\n"
@@ -203,21 +212,6 @@ def test_a_migration_command_reaches_the_database_of_the_preview(project: Sample
     shop.base.deploy(*AS_PREVIEW)
     assert shop.query("SELECT product FROM orders") == [("tea",)]
     assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
-
-
-def test_a_database_that_somebody_else_made_is_neither_used_nor_dropped(project: SampleProject) -> None:
-    shop = PreviewOfDatabase(project, "postgresql", "empty")
-    with psycopg.connect(postgres_server.server_url(), autocommit=True) as db:
-        db.execute(f'CREATE DATABASE "{shop.name}"'.encode())
-    with psycopg.connect(shop.url) as db:
-        db.execute("CREATE TABLE theirs (id integer)")
-    project.commit("Mine", app_py=app_source())
-    shop.base.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
-    project.commit("Mine")
-    done = shop.base.run("deploy", *AS_PREVIEW, "--yes", code=3)
-    assert "exists already, and abreast did not make it" in done.stderr
-    shop.base.run("down", *AS_PREVIEW, "--yes")
-    assert shop.query("SELECT count(*) FROM theirs") == [(0,)]
 
 
 def test_a_role_that_may_not_create_databases_needs_another_for_that(project: SampleProject) -> None:
@@ -262,23 +256,25 @@ def test_a_preview_killed_at_any_write_is_removed_wholly(project: SampleProject)
         shop.base.run("down", *AS_PREVIEW, "--yes")
         assert not shop.exists()
         assert not (project.folder / ".abreast" / "local" / PREVIEW).exists()
-        assert all(found["finished"] for found in json.loads(project.run("history", "--json").stdout))
         if ended == 0:
             break
         assert ended == -signal.SIGKILL
     assert ended == 0
+    assert all(found["finished"] for found in json.loads(project.run("history", "--limit", "99", "--json").stdout))
     assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_preview_killed_at_every_write_in_turn_goes_on(project: SampleProject, moment: str) -> None:
+def test_a_preview_killed_at_every_write_in_turn_goes_on(project: SampleProject) -> None:
     shop = PreviewOfDatabase(project, "sqlite", "backup")
     shop.base.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer;\n")
     project.commit("Mine")
     deploy = ("deploy", "--yes", *AS_PREVIEW)
-    codes = list(fork_server.run_crash_relay(project.folder, *deploy, moment=moment, variables=shop.base.variables))
-    assert codes[-1] == 0
-    assert len(codes) > 20
-    assert shop.query("SELECT count(*), count(price) FROM orders") == [(100, 0)]
-    assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
+    for moment in ("before", "after"):
+        codes = list(fork_server.run_crash_relay(project.folder, *deploy, moment=moment, variables=shop.base.variables))
+        assert codes[-1] == 0, moment
+        assert len(codes) > 20
+        assert shop.query("SELECT count(*), count(price) FROM orders") == [(100, 0)]
+        assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
+        shop.base.run("down", *AS_PREVIEW, "--yes")
+        fork_server.forget_relay(project.folder)

@@ -3,7 +3,7 @@
 import json
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -11,7 +11,15 @@ from abreast.testing.platforms.fault_injection import FaultKind, InjectedFault
 from abreast.testing.platforms.netlify import TOKEN, UNLIMITED, NetlifyEmulator
 from abreast.testing.platforms.threaded_server import ThreadedServer
 from openapi_validator import validate_emulator
-from sample_project import NEVER_HEALTHY, UNHEALTHY_AFTER_REQUESTS, SampleProject, eventually, get_json, get_text
+from sample_project import (
+    APP_SOURCE,
+    NEVER_HEALTHY,
+    UNHEALTHY_AFTER_REQUESTS,
+    SampleProject,
+    eventually,
+    get_json,
+    get_text,
+)
 
 
 @dataclass
@@ -66,21 +74,33 @@ def test_both_get_there_and_back(shop: Shop) -> None:
     assert shop.served == {"frontend": first, "backend": first}
 
 
-def test_the_toml_beside_the_build_goes_along(shop: Shop) -> None:
-    shop.project.commit(netlify_toml='[[headers]]\nfor = "/*"\nvalues = {X-Toml = "1"}\n')
+def test_what_fails_before_users_see_it_leaves_all_as_it_was(shop: Shop) -> None:
+    a_missing_token_is_said_before_anything_is_built(shop)
+    first = shop.project.commit(netlify_toml='[[headers]]\nfor = "/*"\nvalues = {X-Toml = "1"}\n')
     shop.deploy()
     with urllib.request.urlopen(f"{shop.url}/s/shop/") as answer:
-        assert answer.headers["X-Toml"] == "1"
+        assert answer.headers["X-Toml"] == "1", "the toml beside the build goes along"
+    what_cannot_be_asked_is_unknown(shop)
 
-
-def test_a_backend_that_never_gets_healthy_leaves_no_draft(shop: Shop) -> None:
-    first = shop.project.commit()
-    shop.deploy()
-    shop.project.config["services"]["backend"]["health"]["start"] = "1s"
+    health = shop.project.config["services"]["backend"]["health"]
+    health["start"] = "1s"
     shop.project.commit("Break", app_py=shop.project.app_source(NEVER_HEALTHY))
     shop.deploy(code=1)
     assert shop.served == {"frontend": first, "backend": first}
-    assert len(shop.emulator.deploys) == 1
+    assert len(shop.emulator.deploys) == 1, "a backend that never gets healthy leaves no draft"
+    health["start"] = "20s"
+
+    shop.emulator.build_error = "the site is too large"
+    shop.project.commit(app_py=APP_SOURCE)
+    assert "the site is too large" in shop.deploy(code=1)
+    assert shop.served == {"frontend": first, "backend": first}
+    shop.emulator.build_error = None
+    a_locked_site_is_refused_before_anything_is_built(shop)
+    second = shop.front
+    functions_that_nothing_bundles_are_refused_before_anything_is_built(shop)
+    shop.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=shop.variables)
+    assert shop.served == {"frontend": shop.front, "backend": second}, "only the backend goes back"
+    assert shop.front not in (first, second)
 
 
 def test_a_backend_that_fails_with_users_turns_the_frontend_back(shop: Shop) -> None:
@@ -92,15 +112,6 @@ def test_a_backend_that_fails_with_users_turns_the_frontend_back(shop: Shop) -> 
     eventually(lambda: shop.front == new)
     eventually(lambda: get_json(shop.project.backend_port)["commit"] == first and deploying.poll() is not None)
     assert deploying.returncode == 1
-    assert shop.served == {"frontend": first, "backend": first}
-
-
-def test_a_draft_that_fails_leaves_the_backend(shop: Shop) -> None:
-    first = shop.project.commit()
-    shop.deploy()
-    shop.emulator.build_error = "the site is too large"
-    shop.project.commit()
-    assert "the site is too large" in shop.deploy(code=1)
     assert shop.served == {"frontend": first, "backend": first}
 
 
@@ -132,36 +143,29 @@ def test_what_was_published_by_hand_is_what_a_failure_goes_back_to(shop: Shop) -
     frontend = shop.project.status(shop.variables)["services"]["frontend"]
     assert (frontend["published"]["state"], frontend["release"]) == ("other", None)
     shop.project.commit()
-    shop.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.STATUS, times=1, status=422)]
-    told = shop.deploy(code=1)
-    assert "the live version was not deployed by abreast" in told
+    refused = InjectedFault("POST", "/restore$", FaultKind.STATUS, times=1, status=422)
+    shop.emulator.faults.planned = [replace(refused)]
+    assert "the live version was not deployed by abreast" in shop.deploy(code=1)
     assert shop.emulator.sites[mine.site_id].live_deploy_id == "hand"
 
-
-def test_what_was_published_by_hand_counts_where_the_deploy_before_is_gone(shop: Shop) -> None:
-    shop.deploy()
-    (mine,) = shop.emulator.deploys.values()
-    hand = type(mine)("hand", mine.site_id, "by hand", draft=False, files=mine.files, state="ready", published_at="x")
-    shop.emulator.deploys = {"hand": hand}
-    shop.emulator.sites[mine.site_id].live_deploy_id = "hand"
+    shop.emulator.deploys = {"hand": hand}  # the deploy before is gone
     shop.project.config["services"]["frontend"]["health"]["start"] = "50s"
     shop.project.commit()
-    shop.emulator.faults.planned = [InjectedFault("POST", "/restore$", FaultKind.STATUS, times=1, status=422)]
+    shop.emulator.faults.planned = [replace(refused)]
     told = shop.deploy(code=1)
     assert "starting it again" not in told
     assert "does not answer" not in told
     assert shop.emulator.sites[mine.site_id].live_deploy_id == "hand"
 
 
-def test_a_missing_token_is_said_before_anything_is_built(shop: Shop) -> None:
+def a_missing_token_is_said_before_anything_is_built(shop: Shop) -> None:
     commit = shop.project.commit()
     done = shop.project.deploy(code=1, variables={"NETLIFY_API_URL": shop.url, "NETLIFY_AUTH_TOKEN": ""})
     assert "needed: NETLIFY_AUTH_TOKEN" in done.stderr
     assert shop.project.built_services(commit) == []
 
 
-def test_what_cannot_be_asked_is_unknown(shop: Shop) -> None:
-    shop.deploy()
+def what_cannot_be_asked_is_unknown(shop: Shop) -> None:
     assert shop.project.status(shop.variables)["services"]["frontend"]["published"]["state"] == "recorded"
     frontend = shop.project.status({**shop.variables, "NETLIFY_AUTH_TOKEN": ""})["services"]["frontend"]
     assert frontend["published"]["state"] == "unknown"
@@ -169,19 +173,9 @@ def test_what_cannot_be_asked_is_unknown(shop: Shop) -> None:
     assert frontend["release"] == "v1"
 
 
-def test_only_the_backend_goes_back(shop: Shop) -> None:
-    first = shop.project.commit()
-    shop.deploy()
-    second = shop.project.commit()
-    shop.deploy()
-    shop.project.run("rollback", "--yes", "--service", "backend", "--reason", "no", variables=shop.variables)
-    assert shop.served == {"frontend": second, "backend": first}
-
-
-def test_a_locked_site_is_refused_before_anything_is_built(shop: Shop) -> None:
-    first = shop.project.commit()
-    shop.deploy()
-    (mine,) = shop.emulator.deploys.values()
+def a_locked_site_is_refused_before_anything_is_built(shop: Shop) -> None:
+    first, (site,) = shop.front, shop.emulator.sites.values()
+    mine = shop.emulator.deploys[site.live_deploy_id or ""]
     mine.locked = True
     second = shop.project.commit()
     for arguments in (("plan",), ("deploy", "--yes")):
@@ -218,7 +212,7 @@ def test_a_lock_while_users_are_watched_is_left_to_a_person(shop: Shop) -> None:
     assert shop.front == new
 
 
-def test_functions_that_nothing_bundles_are_refused_before_anything_is_built(shop: Shop) -> None:
+def functions_that_nothing_bundles_are_refused_before_anything_is_built(shop: Shop) -> None:
     functions = shop.project.folder / "netlify/functions"
     functions.mkdir(parents=True)
     (functions / "hello.mjs").write_text("export default () => new Response()")

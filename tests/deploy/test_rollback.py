@@ -17,11 +17,17 @@ from sample_project import APP_SOURCE, UNHEALTHY_AFTER_REQUESTS, SampleProject, 
 
 
 @pytest.fixture
-def releases(project: SampleProject) -> list[str]:
-    """Three releases of one service, the third one live. Their commits."""
+def backend(project: SampleProject) -> SampleProject:
+    """The project with its backend alone."""
     project.config["services"].pop("frontend")
     project.config["environments"]["local"].pop("frontend")
-    commits = []
+    return project
+
+
+@pytest.fixture
+def releases(backend: SampleProject) -> list[str]:
+    """Three releases of one service, the third one live. Their commits."""
+    project, commits = backend, []
     for number in (1, 2, 3):
         commits.append(project.commit(f"Release {number}"))
         project.deploy()
@@ -37,27 +43,14 @@ def roll_back(project: SampleProject, *arguments: str, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def test_it_goes_back_one_release_however_often_it_is_asked_for(project: SampleProject, releases: list[str]) -> None:
-    roll_back(project)
-    assert served(project) == releases[1]
-    again = roll_back(project, code=3)
-    assert "it was rolled back to v2 already, at 20" in again
-    assert "next:   abreast rollback --env local --to v1 --reason …" in again
-    assert served(project) == releases[1]
-    roll_back(project, "--to", "v1")
-    assert served(project) == releases[0]
-
-
-def test_it_goes_to_something_else_than_what_is_live(project: SampleProject, releases: list[str]) -> None:
-    project.run("deploy", "--yes", "--force")
-    assert "note: v3 is the same as v4" in roll_back(project)
-    assert served(project) == releases[1]
-
-
 def test_a_release_that_was_rolled_back_stays_out_until_it_is_unlocked(
     project: SampleProject, releases: list[str]
 ) -> None:
     roll_back(project)
+    again = roll_back(project, code=3)
+    assert "it was rolled back to v2 already, at 20" in again, "one release, however often it is asked for"
+    assert "next:   abreast rollback --env local --to v1 --reason …" in again
+    assert served(project) == releases[1]
     out = "v3 was rolled back to v2"
     assert out in project.run("locks").stdout
     kept = json.loads(project.run("locks", "--json").stdout)["local"]["kept_out"]
@@ -81,31 +74,42 @@ def test_a_release_that_was_rolled_back_stays_out_until_it_is_unlocked(
     assert served(project) == releases[2]
     acts = [json.loads(line) for line in project.run("audit", "export").stdout.splitlines()]
     assert [act["detail"].split(" let ")[1] for act in acts if act["what"] == "unlock"] == ["v3 in again"]
+    roll_back(project, "--to", "v1")
+    assert served(project) == releases[0]
 
 
-def test_a_commit_that_was_unlocked_may_be_deployed_again(project: SampleProject, releases: list[str]) -> None:
-    roll_back(project)
-    project.run("unlock", "--release", "v3")
-    project.deploy()
+def test_what_it_goes_back_to(project: SampleProject, releases: list[str]) -> None:
+    a_damaged_artifact_is_told_before_anything_happens(project)
     assert served(project) == releases[2]
+    project.deploy("--force")
+    assert "note: v3 is the same as v4" in roll_back(project), "it goes to something else than what is live"
+    assert served(project) == releases[1]
+    for release in ("v3", "v4"):
+        project.run("unlock", "--release", release)
+    project.deploy()
+    assert served(project) == releases[2], "a commit that was unlocked may be deployed again"
 
-
-def test_what_would_have_to_be_built_anew_is_passed_over(project: SampleProject, releases: list[str]) -> None:
     shown = json.loads(project.run("show", "v2", "--json").stdout)
     assert shown["commit"] == releases[1]
-    artifact = project.folder / ".abreast" / "artifacts" / artifact_of(project, "v2")
-    shutil.rmtree(artifact)
-    note = "v2 would be built anew, since its artifacts are gone: backend"
-    assert note in roll_back(project)
-    assert served(project) == releases[0]
-    assert "is kept out" in roll_back(project, "--to", "v2", code=3)
-
-
-def test_a_named_release_is_built_anew_if_its_artifacts_are_gone(project: SampleProject, releases: list[str]) -> None:
     shutil.rmtree(project.folder / ".abreast" / "artifacts" / artifact_of(project, "v2"))
-    assert "v2 would be built anew" in roll_back(project, "--to", "v2")
+    anew = "v2 would be built anew"
+    assert f"{anew}, since its artifacts are gone: backend" in roll_back(project)
+    assert served(project) == releases[0], "what would have to be built anew is passed over"
+    assert "is kept out" in roll_back(project, "--to", "v2", code=3)
+    project.run("unlock", "--release", "v2")
+    assert anew in roll_back(project, "--to", "v2"), "and built anew if it is named"
     assert served(project) == releases[1]
     assert len(project.built_services(releases[1])) == 2
+
+
+def a_damaged_artifact_is_told_before_anything_happens(project: SampleProject) -> None:
+    file = project.folder / ".abreast" / "artifacts" / artifact_of(project, "v2") / "app.py"
+    built = file.read_text()
+    file.chmod(0o644)
+    file.write_text("print('not what was built')")
+    assert "backend of v2: " in roll_back(project, code=1)
+    assert project.latest_deployment()["kind"] == "deploy", "nothing was begun"
+    file.write_text(built)
 
 
 def artifact_of(project: SampleProject, release: str) -> str:
@@ -152,71 +156,35 @@ def test_a_release_that_the_schema_is_too_new_for_is_refused(shop: DatabaseProje
     assert "the schema is not reverted" in told
 
 
-def test_what_a_release_needs_is_looked_for_before_anything_happens(
-    project: SampleProject, releases: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${SHOP_TOKEN}"}
-    project.commit("v4 needs a token")
+def test_it_takes_what_a_release_needs_as_it_is_now(backend: SampleProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, service = backend, backend.config["services"]["backend"]
+    service["env"] = {"API_TOKEN": "${SHOP_TOKEN}"}
+    project.commit("v1 needs a token")
     project.deploy(variables={"SHOP_TOKEN": "first-value-of-it"})
-    del project.config["services"]["backend"]["env"]
-    latest = project.commit("v5 does not")
+    del service["env"]
+    latest = project.commit("v2 does not")
     project.deploy()
-    refused = roll_back(project, code=2)
-    assert "backend of v4: not set: SHOP_TOKEN" in refused
+    assert "backend of v1: not set: SHOP_TOKEN" in roll_back(project, code=2)
     assert served(project) == latest
     assert project.latest_deployment()["kind"] == "deploy", "nothing was begun"
     monkeypatch.setenv("SHOP_TOKEN", "first-value-of-it")
     roll_back(project)
-    assert project.latest_deployment()["release"] == "v4"
+    assert project.latest_deployment()["release"] == "v1"
 
-
-def test_a_damaged_artifact_is_told_before_anything_happens(project: SampleProject, releases: list[str]) -> None:
-    folder = project.folder / ".abreast" / "artifacts" / artifact_of(project, "v2")
-    (folder / "app.py").chmod(0o644)
-    (folder / "app.py").write_text("print('not what was built')")
-    refused = roll_back(project, code=1)
-    assert "backend of v2: " in refused
-    assert served(project) == releases[2]
-    assert project.latest_deployment()["kind"] == "deploy", "nothing was begun"
-
-
-def test_secrets_keep_their_present_values_and_that_is_said(
-    project: SampleProject, releases: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.config["services"]["backend"]["env"] = {"API_TOKEN": "${SHOP_TOKEN}", "GREETING": "old"}
+    service["env"] = {"API_TOKEN": "${SHOP_TOKEN}", "GREETING": "old"}
     project.commit("With a token")
-    monkeypatch.setenv("SHOP_TOKEN", "first-value-of-it")
     project.deploy()
-    project.config["services"]["backend"]["env"]["GREETING"] = "new"
+    before = project.latest_deployment()["release"]
+    service["env"]["GREETING"] = "new"
     project.commit("Another greeting")
     monkeypatch.setenv("SHOP_TOKEN", "second-value-of-it")
     project.deploy()
     told = roll_back(project)
     assert "secrets keep their present values, which are newer than the release: API_TOKEN" in told
-    shown = json.loads(project.run("show", "--json").stdout)
-    assert shown["release"] == "v4"
+    assert project.latest_deployment()["release"] == before
 
 
 # ── a failure under users ──────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def broken(project: SampleProject) -> Iterator[str]:
-    """v1 and v2 were good in an environment named production. v3 fell sick under users, and was turned back.
-
-    Yields the first commit.
-    """
-    project.config["services"].pop("frontend")
-    local = project.config["environments"]["local"]
-    project.config["environments"] = {"production": {**local, "frontend": None}}
-    del project.config["environments"]["production"]["frontend"]
-    first = project.commit()
-    project.deploy()
-    project.commit("Second")
-    project.deploy()
-    deploy_sick(project)
-    yield first
-    project.run("unlock")
 
 
 def deploy_sick(project: SampleProject, *arguments: str) -> str:
@@ -243,7 +211,16 @@ def production(project: SampleProject) -> str:
     return str(status["environments"]["production"]["services"]["backend"]["commit"])
 
 
-def test_a_release_that_fails_under_users_locks_production(project: SampleProject, broken: str) -> None:
+def test_a_release_that_fails_under_users_locks_production(backend: SampleProject) -> None:
+    """v1 and v2 were good in an environment named production; v3 falls sick under users, and is turned back."""
+    project = backend
+    project.config["environments"]["production"] = project.config["environments"].pop("local")
+    first = project.commit()
+    project.deploy()
+    project.commit("Second")
+    project.deploy()
+    told = deploy_sick(project)
+    assert "production is locked until somebody has looked at it\nthen: abreast unlock --env production" in told
     failed = project.latest_deployment()
     assert failed["state"] == "turned-back"
     held = json.loads(project.run("locks", "--json").stdout)["production"]
@@ -255,16 +232,10 @@ def test_a_release_that_fails_under_users_locks_production(project: SampleProjec
     assert "next:   abreast unlock --env production" in refused
     assert "was left out" not in project.run("notify", "send").stderr
     roll_back(project)
-    assert production(project) == broken, "a rollback goes on"
+    assert production(project) == first, "a rollback goes on"
     project.run("unlock")
     project.deploy()
     assert production(project) == fixed
-
-
-def test_the_failing_command_says_that_it_locked(project: SampleProject, broken: str) -> None:
-    project.run("unlock")
-    told = deploy_sick(project)
-    assert "production is locked until somebody has looked at it\nthen: abreast unlock --env production" in told
 
 
 def test_what_fails_before_users_see_it_locks_nothing(project: SampleProject) -> None:
@@ -279,10 +250,14 @@ def test_what_fails_before_users_see_it_locks_nothing(project: SampleProject) ->
 # ── confirmed by a person ──────────────────────────────────────────────────────────────────────
 
 
-def test_a_person_confirms_a_release_and_a_rollback_says_so(project: SampleProject) -> None:
+def test_a_person_confirms_what_users_have(backend: SampleProject) -> None:
+    project = backend
     for _ in range(2):
         project.commit()
         project.deploy()
+    told = project.run("confirm", "v1", code=3).stderr
+    assert "v1 is not live in local: v2 is" in told
+    assert "next:   abreast confirm v2 --env local" in told
     assert " confirmed v2 in local" in project.run("confirm", "v2", "--reason", "orders look right").stdout
     assert "there is no release 'v9'" in project.run("confirm", "v9", code=2).stderr
     project.commit()
@@ -293,21 +268,14 @@ def test_a_person_confirms_a_release_and_a_rollback_says_so(project: SampleProje
     project.commit("Broken", app_py="raise SystemExit('no')\n")
     project.deploy(code=1)
     assert "v4 was never live in local" in project.run("confirm", "v4", code=2).stderr
-    acts = [json.loads(line) for line in project.run("audit", "export").stdout.splitlines()]
-    said = [(act["why"], act["release"]) for act in acts if (act["what"], act["outcome"]) == ("confirm", "done")]
-    assert said == [("orders look right", "v2")]
-
-
-def test_a_release_that_users_do_not_have_is_not_confirmed(project: SampleProject, releases: list[str]) -> None:
-    told = project.run("confirm", "v1", code=3).stderr
-    assert "v1 is not live in local: v3 is" in told
-    assert "next:   abreast confirm v3 --env local" in told
     roll_back(project, "--to", "v1")
     assert " confirmed v1 in local" in project.run("confirm", "v1").stdout
     project.run("down", "--yes")
     assert "v1 is not live in local: nothing is" in project.run("confirm", "v1", code=3).stderr
     acts = [json.loads(line) for line in project.run("audit", "export").stdout.splitlines()]
-    assert [act["outcome"] for act in acts if act["what"] == "confirm"] == ["refused", "done", "refused"]
+    said = [(act["outcome"], act["why"], act["release"]) for act in acts if act["what"] == "confirm"]
+    assert [outcome for outcome, *_ in said] == ["refused", "done", "refused", "done", "refused"]
+    assert said[1] == ("done", "orders look right", "v2")
 
 
 # ── emergencies ────────────────────────────────────────────────────────────────────────────────
@@ -351,19 +319,6 @@ def test_after_an_emergency_people_are_told_when_it_degrades_and_recovers(
     eventually(lambda: not watchers(deployment["id"]))
 
 
-def test_the_close_watch_ends_with_the_environment_and_is_not_begun_on_a_runner(
-    project: SampleProject, releases: list[str]
-) -> None:
-    roll_back(project, "--emergency")
-    deployment = project.latest_deployment()["id"]
-    eventually(lambda: watchers(deployment))
-    project.run("down", "--yes")
-    eventually(lambda: not watchers(deployment))
-    run = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "ABREAST_STATE": ".abreast", "GITHUB_TOKEN": ""}
-    emergency = ("rollback", "--yes", "--emergency", "--to", "v1", "--reason", "x")
-    assert "nobody watches it after this run" in project.run(*emergency, variables=run).stdout
-
-
 def test_an_emergency_that_turns_back_a_running_deployment_is_watched_too(
     project: SampleProject, releases: list[str]
 ) -> None:
@@ -381,6 +336,20 @@ def test_an_emergency_that_turns_back_a_running_deployment_is_watched_too(
     assert watchers(turned_back)
     project.run("confirm", "v3", "--reason", "it answers")
     eventually(lambda: not watchers(turned_back))
+    project.config["environments"]["local"]["settle"] = "300ms"
+    project.commit("Quick")
+    the_close_watch_ends_with_the_environment_and_is_not_begun_on_a_runner(project)
+
+
+def the_close_watch_ends_with_the_environment_and_is_not_begun_on_a_runner(project: SampleProject) -> None:
+    roll_back(project, "--emergency")
+    deployment = project.latest_deployment()["id"]
+    eventually(lambda: watchers(deployment))
+    project.run("down", "--yes")
+    eventually(lambda: not watchers(deployment))
+    run = {"GITHUB_ACTIONS": "true", "GITHUB_RUN_ID": "1", "ABREAST_STATE": ".abreast", "GITHUB_TOKEN": ""}
+    emergency = ("rollback", "--yes", "--emergency", "--to", "v1", "--reason", "x")
+    assert "nobody watches it after this run" in project.run(*emergency, variables=run).stdout
 
 
 def watchers(deployment: str) -> list[str]:

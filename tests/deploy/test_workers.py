@@ -99,9 +99,30 @@ def test_a_worker_is_part_of_the_release_and_has_no_address(worker: WorkerProjec
     assert "jobs           healthy    v1" in text
     assert "http" not in next(line for line in text.splitlines() if line.strip().startswith("jobs"))
     assert "jobs" in worker.project.run("doctor", code=None).stdout
+    a_worker_that_does_not_run_is_told_and_started_again(worker)
+
+    worker.commit(WORKER + "# new\n")
+    worker.project.deploy()
+    worker.project.run("rollback", "--yes", "--reason", "test", code=0)
+    assert worker.running_releases() == {"v1": 2}, "a rollback brings the worker of that release back"
+    worker.add_job("b")
+    eventually(lambda: "v1 done b" in worker.log())
+
+
+def a_worker_that_does_not_run_is_told_and_started_again(worker: WorkerProject) -> None:
+    """As after a reboot: nothing of the environment runs, and the record says that v1 is live."""
+    kill_environment(worker)
+    status = worker.project.status()
+    assert status["services"]["jobs"]["health"] == "unhealthy"
+    assert set(status["stopped"]) == {"frontend", "backend", "jobs"}
+    assert "not running: backend, frontend, jobs" in worker.project.run("status").stdout
+    worker.project.deploy("--release", "v1")
+    assert worker.running_releases() == {"v1": 2}
+    assert worker.project.status()["services"]["jobs"]["health"] == "healthy"
 
 
 def test_old_and_new_work_side_by_side_until_the_watch_has_passed(worker: WorkerProject) -> None:
+    good = worker.project.commit()
     worker.project.deploy()
     worker.project.config["environments"]["local"]["settle"] = "60s"
     commit = worker.commit(WORKER + "# new\n")
@@ -116,6 +137,20 @@ def test_old_and_new_work_side_by_side_until_the_watch_has_passed(worker: Worker
     eventually(lambda: begun.poll() is not None)
     assert worker.running_releases() == {"v1": 2}, "the old ones never stopped"
     assert worker.log().count("v1 start") == 2
+    for seconds, chapter in ((0.1, "check"), (1.5, "watch")):
+        a_worker_that_crashes_turns_everything_back(worker, seconds, chapter)
+        assert worker.project.served_commits() == {"frontend": good, "backend": good}
+        assert worker.running_releases() == {"v1": 2}
+
+
+def a_worker_that_crashes_turns_everything_back(worker: WorkerProject, seconds: float, chapter: str) -> None:
+    worker.project.config["environments"]["local"]["settle"] = "20s"
+    worker.commit(CRASHES.format(seconds=seconds))
+    told = worker.project.deploy(code=1)
+    assert "no broker" in told.stdout + told.stderr
+    deployment = worker.project.latest_deployment()
+    failed = [event for event in deployment["events"] if event["kind"] == "failed"]
+    assert [(event["service"], event["chapter"]) for event in failed] == [("jobs", chapter)]
 
 
 def test_a_job_in_hand_is_finished_when_its_worker_is_replaced(worker: WorkerProject) -> None:
@@ -128,21 +163,6 @@ def test_a_job_in_hand_is_finished_when_its_worker_is_replaced(worker: WorkerPro
     worker.project.deploy()
     assert "v1 done long" in worker.log()
     assert worker.running_releases() == {"v2": 2}
-
-
-@pytest.mark.parametrize(("seconds", "chapter"), [(0.1, "check"), (1.5, "watch")])
-def test_a_worker_that_crashes_turns_everything_back(worker: WorkerProject, seconds: float, chapter: str) -> None:
-    good = worker.project.commit()
-    worker.project.deploy()
-    worker.project.config["environments"]["local"]["settle"] = "20s"
-    worker.commit(CRASHES.format(seconds=seconds))
-    told = worker.project.deploy(code=1)
-    assert "no broker" in told.stdout + told.stderr
-    deployment = worker.project.latest_deployment()
-    failed = [event for event in deployment["events"] if event["kind"] == "failed"]
-    assert [(event["service"], event["chapter"]) for event in failed] == [("jobs", chapter)]
-    assert worker.project.served_commits() == {"frontend": good, "backend": good}
-    assert worker.running_releases() == {"v1": 2}
 
 
 def test_a_health_command_decides_where_the_worker_runs_with_its_variables(worker: WorkerProject) -> None:
@@ -161,25 +181,10 @@ def test_a_health_command_decides_where_the_worker_runs_with_its_variables(worke
     assert worker.project.latest_deployment()["state"] == "turned-back"
     assert worker.running_releases() == Counter()
 
-
-def test_a_health_command_that_hangs_is_unhealthy(worker: WorkerProject) -> None:
     worker.project.config["services"]["jobs"]["health"] = {"command": "exec sleep 60", "within": "300ms", "start": "1s"}
     worker.commit(WORKER)
     told = worker.project.deploy(code=1)
-    assert "`exec sleep 60`: timed out after 0.3 s" in told.stdout + told.stderr
-
-
-def test_a_worker_that_does_not_run_is_told_and_started_again(worker: WorkerProject) -> None:
-    """As after a reboot: nothing of the environment runs, and the record says that v1 is live."""
-    worker.project.deploy()
-    kill_environment(worker)
-    status = worker.project.status()
-    assert status["services"]["jobs"]["health"] == "unhealthy"
-    assert set(status["stopped"]) == {"frontend", "backend", "jobs"}
-    assert "not running: backend, frontend, jobs" in worker.project.run("status").stdout
-    worker.project.deploy("--release", "v1")
-    assert worker.running_releases() == {"v1": 2}
-    assert worker.project.status()["services"]["jobs"]["health"] == "healthy"
+    assert "`exec sleep 60`: timed out after 0.3 s" in told.stdout + told.stderr, "one that hangs is unhealthy"
 
 
 def test_a_service_becomes_a_worker_and_a_web_service_again(project: SampleProject) -> None:
@@ -199,16 +204,6 @@ def test_a_service_becomes_a_worker_and_a_web_service_again(project: SampleProje
     assert project.served_commits()["backend"] == commit
 
 
-def test_a_rollback_brings_the_worker_of_that_release_back(worker: WorkerProject) -> None:
-    worker.project.deploy()
-    worker.commit(WORKER + "# new\n")
-    worker.project.deploy()
-    worker.project.run("rollback", "--yes", "--reason", "test", code=0)
-    assert worker.running_releases() == {"v1": 2}
-    worker.add_job("a")
-    eventually(lambda: "v1 done a" in worker.log())
-
-
 ELSEWHERE = {
     "netlify": {"site": "shop"},
     "huggingface": {"space": "me/jobs"},
@@ -217,19 +212,19 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("platform", ELSEWHERE)
-def test_what_a_platform_does_not_run_is_refused_in_the_plan(project: SampleProject, platform: str) -> None:
-    for settings, said in (
-        ({"type": "worker"}, "is a worker"),
-        ({"schedule": "0 3 * * *"}, "is a scheduled command"),
-    ):
-        project.config["services"]["jobs"] = {"run": "serve", **settings}
-        project.config["environments"]["local"]["jobs"] = {platform: ELSEWHERE[platform]}
-        project.commit()
-        told = project.run("plan", code=2).stderr
-        assert f"jobs {said}, and {platform} runs none" in told
-        assert "needed: local, or a" in told
-    assert f"jobs is a scheduled command, and {platform} runs none" in project.run("doctor", code=1).stdout
+def test_what_a_platform_does_not_run_is_refused_in_the_plan(project: SampleProject) -> None:
+    for platform, place in ELSEWHERE.items():
+        for settings, said in (
+            ({"type": "worker"}, "is a worker"),
+            ({"schedule": "0 3 * * *"}, "is a scheduled command"),
+        ):
+            project.config["services"]["jobs"] = {"run": "serve", **settings}
+            project.config["environments"]["local"]["jobs"] = {platform: place}
+            project.commit()
+            told = project.run("plan", code=2).stderr
+            assert f"jobs {said}, and {platform} runs none" in told
+            assert "needed: local, or a" in told
+        assert f"jobs is a scheduled command, and {platform} runs none" in project.run("doctor", code=1).stdout
 
 
 @pytest.mark.exhaustive
