@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,20 +50,27 @@ print("root made", *group.folders, "of version", {place.version for place in fin
 """
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the kernel sees: it has a /dev of its own, and the session's folder may be in /dev/shm."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        yield Path(name)
+
+
 @pytest.mark.exhaustive
-def test_version_2_does_the_same_for_root_and_a_user_with_a_delegated_folder(tmp_path: Path) -> None:
+def test_version_2_does_the_same_for_root_and_a_user_with_a_delegated_folder(folder: Path) -> None:
     kernel = shutil.which(KERNEL)
     if kernel is None or os.geteuid() != 0:
         pytest.skip(f"not on this machine: {KERNEL}, or root, whom it lets mount file systems")
     script = INIT.format(
-        folder=tmp_path, path=os.environ["PATH"], modules=":".join(filter(None, sys.path)), prefix=sys.base_prefix,
+        folder=folder, path=os.environ["PATH"], modules=":".join(filter(None, sys.path)), prefix=sys.base_prefix,
         user=NOBODY, project=TESTS.parents[3], tests=TESTS, by_root=BY_ROOT,
     )  # fmt: skip
-    (tmp_path / "init").write_text(script)
-    (tmp_path / "init").chmod(0o755)
-    arguments = ["mem=700M", "rootfstype=hostfs", "rootflags=/", "rw", f"init={tmp_path / 'init'}", "con=null"]
+    (folder / "init").write_text(script)
+    (folder / "init").chmod(0o755)
+    arguments = ["mem=700M", "rootfstype=hostfs", "rootflags=/", "rw", f"init={folder / 'init'}", "con=null"]
     subprocess.run([kernel, *arguments], check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=580)
-    said = (tmp_path / "said").read_text()
+    said = (folder / "said").read_text()
     assert "root made memory cpu of version {2} True" in said, said
     assert " passed in " in said, said
     assert "skipped" not in said, said
