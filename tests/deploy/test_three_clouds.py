@@ -211,7 +211,13 @@ def rounds(cases: Sequence[Case]) -> list[list[Case]]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("cases", rounds([case for case in CASES if case.end == "new"]))
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param(cases, id=f"round {number}")
+        for number, cases in enumerate(rounds([case for case in CASES if case.end == "new"]), 1)
+    ],
+)
 def test_faults_that_pass_hold_nothing_up(world: MultiCloudProject, good: str, cases: list[Case]) -> None:
     """One release meets faults in every chapter and at every cloud; nothing of it is made twice."""
     new = world.project.commit(", ".join(case.name for case in cases), app_py=APP_SOURCE, Dockerfile=DOCKERFILE)
