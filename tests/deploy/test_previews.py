@@ -177,6 +177,7 @@ def test_a_preview_has_a_database_of_its_own(project: SampleProject, engine: str
         assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
         if data == "backup":
             later_migrations_are_made_in_it(shop, orders)
+        it_is_made_anew_for_a_migration_that_changed(shop, orders)
         shop.base.run("down", *AS_PREVIEW, "--yes")
         assert not shop.exists()
         assert (shop.base.orders_digest(), shop.base.schema()) == shop.before
@@ -190,8 +191,10 @@ def later_migrations_are_made_in_it(shop: PreviewOfDatabase, orders: int) -> Non
     shop.base.deploy(*AS_PREVIEW)
     assert shop.query("SELECT count(*), count(colour) FROM orders") == [(orders, 0)]
 
+
+def it_is_made_anew_for_a_migration_that_changed(shop: PreviewOfDatabase, orders: int) -> None:
     shop.base.write_migration("002_price.sql", "ALTER TABLE orders ADD COLUMN price integer DEFAULT 7;\n")
-    project.commit("Changed a migration that ran")
+    shop.base.project.commit("Changed a migration that ran")
     told = shop.base.deploy(*AS_PREVIEW)
     assert "what is in the preview's database now is lost" in told
     assert shop.query("SELECT count(price) FROM orders") == [(orders,)]
