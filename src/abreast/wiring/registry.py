@@ -54,7 +54,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def installed(self) -> Mapping[str, EntryPoint]:
         """Entry points of installed packages, by name. Raises UsageError if two packages claim the same name."""
         found: dict[str, EntryPoint] = {}
-        for entry in sorted(entry_points(group=self._group), key=lambda entry: entry.name):
+        for entry in sorted(entry_points(group=self._group), key=lambda entry: (entry.name, _package(entry))):
             if entry.name in self._built_in or (entry.name in found and found[entry.name].value != entry.value):
                 other = "abreast itself" if entry.name in self._built_in else _package(found[entry.name])
                 raise UsageError(
