@@ -22,10 +22,11 @@ AT_END = ExitStack()
 GRACE_PERIOD = 2.0
 """Seconds that processes which were told to end have for that."""
 
-
 MEMORY = Path("/dev/shm")
+"""A file system in memory, where creating and removing files costs less of a processor."""
+
 NEEDED_IN_MEMORY = 8 << 30
-"""Bytes that must be free for files in memory, where creating and removing them costs half as much."""
+"""Bytes that must be free in it: a session of all tests takes less than half."""
 
 
 def make_folder() -> Path:

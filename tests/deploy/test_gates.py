@@ -168,6 +168,18 @@ def test_a_build_that_fails_ends_the_gates_too(project: SampleProject, gate: str
     assert "`exit 3`: exit code 3" in project.deploy(code=1).stdout
 
 
+def test_a_baseline_that_is_not_in_the_repository_is_unknown(project: SampleProject) -> None:
+    project.config["gates"] = {"secrets": {"since": "0123abc"}}
+    project.commit()
+    told = project.deploy(code=3).stdout
+    assert f"secrets unknown: gates.secrets.since: there is no commit 0123abc in {project.folder}" in told
+    assert "next: git log --oneline" in told
+    project.config["gates"] = {"secrets": {"since": 1234567}}
+    project.commit()
+    refused = project.deploy(code=2).stderr
+    assert 'gates.secrets.since: expected the id of a commit in quotes such as "4f2a9c1" (text), found 1234567' in refused
+
+
 def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate(project: SampleProject) -> None:
     count = project.folder.parent / "count"
     project.config["gates"] = {"lint": f"echo x >> {count}"}

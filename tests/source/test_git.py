@@ -252,6 +252,7 @@ def test_a_shallow_clone_gets_its_history_or_says_that_it_lacks_it(top: Path, tm
     shallow = clone(top, tmp_path / "shallow", "--depth=1")
     (found,) = exported(shallow, [], last, tmp_path / "out")
     assert found[f"{leak}/keys.txt"] == "secret"
+    assert exported(clone(top, tmp_path / "since", "--depth=1"), [leak], last, tmp_path / "later") == []
     cut_off = clone(top, tmp_path / "cut-off", "--depth=1")
     git(tmp_path / "cut-off", "remote", "set-url", "origin", str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="cut-off is a shallow clone: earlier commits are missing"):

@@ -66,7 +66,7 @@ class Scan(StrictModel):
 
 
 class SecretScan(Scan):
-    """A scan for secrets."""
+    """The scan for secrets. Any finding blocks by default."""
 
     since: CommitId | None = Field(
         None,

@@ -211,6 +211,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "coverage": gate_schema.Coverage,
     "gate": gate_schema.GateCommand,
     "scan": gate_schema.Scan,
+    "secrets": gate_schema.SecretScan,
+    "images": gate_schema.ImageScan,
     "allow": gate_schema.AllowedFinding,
     "artifacts": schema.Artifacts,
     "backups": schema.Backups,

@@ -141,8 +141,9 @@ async def scan_secrets(gate: Gate, context: GateContext) -> SecretScan:
     rules = context.scratch_dir / "rules"
     await asyncio.to_thread(copy_rules, rules)
     scan = await _scan_commits(context.export_outgoing(context.scratch_dir / "outgoing"), rules, gate, context)
-    before = await _scan_commits(context.export_baseline(context.scratch_dir / "baseline"), rules, gate, context)
-    scan += replace(before, findings=tuple(replace(finding, baseline=True) for finding in before.findings))
+    if not scan.unknown:
+        before = await _scan_commits(context.export_baseline(context.scratch_dir / "baseline"), rules, gate, context)
+        scan += replace(before, findings=tuple(replace(finding, baseline=True) for finding in before.findings))
     if scan.unknown:
         return scan
     for service, folder in (await context.await_artifacts() if gate.include_artifacts else {}).items():

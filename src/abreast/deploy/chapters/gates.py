@@ -9,6 +9,7 @@ from pathlib import Path
 
 from abreast.commands.interface import Command
 from abreast.core.codec import dump
+from abreast.core.errors import UsageError
 from abreast.core.events import EventKind
 from abreast.core.gates import Gate, GateResult, GateVerdict, skipped_results
 from abreast.core.model import Chapter, Failure, FailureCause
@@ -17,6 +18,7 @@ from abreast.deploy.chapters.install import Installed, install
 from abreast.deploy.runtime.run import Run
 from abreast.gates.interface import CommandOutcome, GateContext
 from abreast.ledger.interface import ReleasePart
+from abreast.source.interface import Source
 
 
 async def evaluate_gate(run: Run, gate: Gate) -> Failure | None:
@@ -91,13 +93,13 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path, variables: Mapping[s
             yield portion
 
     async def outgoing(into: Path) -> AsyncIterator[Path]:
-        known = {await asyncio.to_thread(source.resolve_commit, gate.since)} if gate.since else set()
+        known = {await asyncio.to_thread(_find_baseline, source, gate, gate.since)} if gate.since else set()
         async for portion in export(known.union(live.values()), commit, into):
             yield portion
 
     async def baseline(into: Path) -> AsyncIterator[Path]:
         if gate.since:
-            end = await asyncio.to_thread(source.resolve_commit, gate.since)
+            end = await asyncio.to_thread(_find_baseline, source, gate, gate.since)
             async for portion in export(frozenset(live.values()), end, into):
                 yield portion
 
@@ -117,6 +119,14 @@ def _gate_context(run: Run, gate: Gate, gate_workdir: Path, variables: Mapping[s
         baseline,
         artifacts,
     )
+
+
+def _find_baseline(source: Source, gate: Gate, since: str) -> str:
+    """Return the full id of a gate's baseline. Raises UsageError, with the key, if it is not in the repository."""
+    try:
+        return source.resolve_commit(since)
+    except UsageError as error:
+        raise UsageError(f"gates.{gate.name}.since: {error.what}", need=error.need, next=error.next) from error
 
 
 async def _run_gate_command(
