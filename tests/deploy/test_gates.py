@@ -177,7 +177,9 @@ def test_a_baseline_that_is_not_in_the_repository_is_unknown(project: SampleProj
     project.config["gates"] = {"secrets": {"since": 1234567}}
     project.commit()
     refused = project.deploy(code=2).stderr
-    assert 'gates.secrets.since: expected the id of a commit in quotes such as "4f2a9c1" (text), found 1234567' in refused
+    assert (
+        'gates.secrets.since: expected the id of a commit in quotes such as "4f2a9c1" (text), found 1234567' in refused
+    )
 
 
 def test_what_was_built_before_is_not_tested_again_and_the_way_back_asks_no_gate(project: SampleProject) -> None:
